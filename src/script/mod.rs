@@ -1,0 +1,14 @@
+//! What a script is: its text, its name, its flags and where it is kept.
+//!
+//! Nothing here knows Lua. The compiled form is a type parameter of the cache, so every rule of
+//! this folder is tested without a virtual machine.
+
+pub mod cache;
+pub mod flags;
+pub mod sha1;
+pub mod shebang;
+
+pub use self::cache::{EVAL_SCRIPT_LIMIT, Origin, Script, ScriptCache};
+pub use self::flags::ScriptFlags;
+pub use self::sha1::Sha1;
+pub use self::shebang::{Shebang, ShebangError};
