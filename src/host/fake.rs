@@ -1,0 +1,115 @@
+//! A host for tests without a server: scripted replies, recorded calls.
+
+use std::cell::{Cell, RefCell};
+
+use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
+use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
+use crate::policy::{Demand, Dialect, ServerState};
+use crate::resp::ErrorReply;
+
+/// Answers each call with the next scripted reply, `+OK` when there is none.
+pub struct FakeHost {
+    /// The server to answer as.
+    pub dialect: Dialect,
+    /// Raw replies still to give, last first.
+    pub replies: RefCell<Vec<Vec<u8>>>,
+    /// The calls made, arguments joined by blanks.
+    pub calls: RefCell<Vec<(Vec<u8>, CallMode)>>,
+    /// Lines logged.
+    pub lines: RefCell<Vec<(LogLevel, Vec<u8>)>>,
+    /// The database selected last.
+    pub db: Cell<i32>,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::redis(7, 0, 15),
+            replies: RefCell::default(),
+            calls: RefCell::default(),
+            lines: RefCell::default(),
+            db: Cell::new(0),
+        }
+    }
+}
+
+impl FakeHost {
+    /// A host whose calls are answered by `replies`, first to last.
+    pub fn replying(replies: &[&[u8]]) -> Self {
+        let replies = replies.iter().rev().map(|reply| reply.to_vec()).collect();
+        Self {
+            replies: RefCell::new(replies),
+            ..Self::default()
+        }
+    }
+}
+
+impl Host for FakeHost {
+    type Reply = Vec<u8>;
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    fn server_state(&self) -> ServerState {
+        ServerState::default()
+    }
+
+    fn unmet(&self, _: Demand) -> Option<ErrorReply> {
+        None
+    }
+
+    fn facts(&self, argv: &[&[u8]]) -> Option<CommandFacts> {
+        let traits = match argv.first()?.to_ascii_lowercase().as_slice() {
+            b"get" | b"hgetall" => Traits::empty(),
+            b"set" => Traits::WRITE | Traits::DENY_OOM,
+            b"del" => Traits::WRITE,
+            b"multi" => Traits::NO_SCRIPT,
+            b"select" => Traits::SELECT,
+            _ => return None,
+        };
+        Some(CommandFacts { arity: -1, traits })
+    }
+
+    fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Vec<u8>> {
+        self.calls.borrow_mut().push((argv.join(&b' '), mode));
+        CallOutcome::Reply(
+            self.replies
+                .borrow_mut()
+                .pop()
+                .unwrap_or_else(|| b"+OK\r\n".to_vec()),
+        )
+    }
+
+    fn select(&self, db: i32) {
+        self.db.set(db);
+    }
+
+    fn permission(&self, argv: &[&[u8]]) -> Permission {
+        if self.facts(argv).is_some() {
+            Permission::Granted
+        } else {
+            Permission::NoSuchCommand
+        }
+    }
+
+    fn acl_refusal(&self, _: &[&[u8]]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn key_slots(&self, _: &[&[u8]]) -> KeySlots {
+        KeySlots::None
+    }
+
+    fn serves_keys(&self, _: &[&[u8]]) -> bool {
+        true
+    }
+
+    fn flushes_lazily(&self) -> bool {
+        false
+    }
+
+    fn log(&self, level: LogLevel, line: &[u8]) {
+        self.lines.borrow_mut().push((level, line.to_vec()));
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Host`] and the plain values that pass through it.
+
+use crate::policy::call_errors::Refusal;
+use crate::policy::call_rules::{CallMode, CommandFacts};
+use crate::policy::{Demand, Dialect, ServerState};
+use crate::resp::ErrorReply;
+
+/// What became of a command a script called.
+pub enum CallOutcome<R> {
+    /// The server ran it; the raw RESP reply.
+    Reply(R),
+    /// The server refused it before running it; its own error line without the dash.
+    Refused(Refusal, Vec<u8>),
+}
+
+/// Whether the caller's user may run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Granted,
+    /// It may not.
+    Denied,
+    /// There is no such command.
+    NoSuchCommand,
+}
+
+/// The cluster slots of a command's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySlots {
+    /// The command has no keys.
+    None,
+    /// All keys are in this slot.
+    One(u16),
+    /// The keys are in several slots.
+    Several,
+}
+
+/// Levels of the server's log, numbered as `redis.LOG_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// `redis.LOG_DEBUG`.
+    Debug,
+    /// `redis.LOG_VERBOSE`.
+    Verbose,
+    /// `redis.LOG_NOTICE`.
+    Notice,
+    /// `redis.LOG_WARNING`.
+    Warning,
+}
+
+/// What a run asks of its server. All of it happens on the server's main thread.
+pub trait Host {
+    /// Holds the raw RESP bytes of one reply.
+    type Reply: AsRef<[u8]>;
+
+    /// Which server the module answers as.
+    fn dialect(&self) -> Dialect;
+
+    /// The state of the server now.
+    fn server_state(&self) -> ServerState;
+
+    /// The server's own error line when it cannot meet `demand` now.
+    fn unmet(&self, demand: Demand) -> Option<ErrorReply>;
+
+    /// What the server knows of the command `argv` names; `None` when there is no such command.
+    fn facts(&self, argv: &[&[u8]]) -> Option<CommandFacts>;
+
+    /// Calls a command as the caller's user.
+    ///
+    /// `argv[0]` is a string that Lua keeps, so a NUL byte follows it.
+    fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Self::Reply>;
+
+    /// Makes `db` the database of the calls that follow.
+    fn select(&self, db: i32);
+
+    /// Whether the caller's user may run `argv`, keys and channels included.
+    fn permission(&self, argv: &[&[u8]]) -> Permission;
+
+    /// Why the caller's user may not run `argv`, as the server words it; `None` when it may.
+    fn acl_refusal(&self, argv: &[&[u8]]) -> Option<Vec<u8>>;
+
+    /// The cluster slots of the keys in `argv`.
+    fn key_slots(&self, argv: &[&[u8]]) -> KeySlots;
+
+    /// Whether this node serves the keys of `argv`.
+    fn serves_keys(&self, argv: &[&[u8]]) -> bool;
+
+    /// Whether the server frees flushed memory in the background when a client does not say how.
+    fn flushes_lazily(&self) -> bool;
+
+    /// Writes a line to the server's log.
+    fn log(&self, level: LogLevel, line: &[u8]);
+}

@@ -1,0 +1,65 @@
+//! Which server the module answers as: versions word errors and print numbers differently.
+
+/// The family of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Redis.
+    Redis,
+    /// Valkey, a fork of Redis 7.2.
+    Valkey,
+}
+
+/// The server the module runs in, as far as its scripts can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The family of the server.
+    pub flavour: Flavour,
+    /// The server's own version, `0x00MMmmpp`.
+    pub version: u32,
+    /// The Redis version it claims to be compatible with, `0x00MMmmpp`.
+    pub redis_version: u32,
+}
+
+/// Packs a version as servers do in `REDIS_VERSION_NUM`: one byte each.
+pub const fn version(major: u8, minor: u8, patch: u8) -> u32 {
+    ((major as u32) << 16) | ((minor as u32) << 8) | patch as u32
+}
+
+impl Dialect {
+    /// A Redis server of the given version.
+    pub const fn redis(major: u8, minor: u8, patch: u8) -> Self {
+        let version = version(major, minor, patch);
+        Self {
+            flavour: Flavour::Redis,
+            version,
+            redis_version: version,
+        }
+    }
+
+    /// A Valkey server of the given version.
+    pub const fn valkey(major: u8, minor: u8, patch: u8) -> Self {
+        Self {
+            flavour: Flavour::Valkey,
+            version: version(major, minor, patch),
+            redis_version: version(7, 2, 4),
+        }
+    }
+
+    /// Whether the host is Redis 7.0, whose texts and number formats are older.
+    pub const fn is_before_7_2(self) -> bool {
+        self.redis_version < version(7, 2, 0)
+    }
+
+    /// Whether the stock engine has the `os` table (with `clock` only).
+    pub const fn has_os(self) -> bool {
+        match self.flavour {
+            Flavour::Redis => self.version >= version(7, 4, 0),
+            Flavour::Valkey => self.version >= version(8, 0, 0),
+        }
+    }
+
+    /// Whether the stock engine has the `server` table.
+    pub const fn has_server_table(self) -> bool {
+        matches!(self.flavour, Flavour::Valkey)
+    }
+}
