@@ -1,0 +1,27 @@
+//! The error handler of every run, also the global `__redis__err__handler`.
+
+use crate::vm::native::{Kind, NativeResult, Stack, error_value};
+
+/// Turns an error value into a table that says where it was raised.
+///
+/// Stock: `eval.c` `scriptingInit`, the Lua function `__redis__err__handler`.
+pub(crate) fn handler(stack: &mut Stack<'_>) -> NativeResult {
+    stack.set_top(1);
+    if stack.kind(1) != Kind::Table {
+        let mut text = b"ERR ".to_vec();
+        text.extend_from_slice(&stack.display(1));
+        stack.push_table();
+        stack.push_bytes(&text);
+        stack.set_field(-2, b"err");
+    } else if stack.is_read_only(1) {
+        // A table of the sandbox itself was raised: it has no error in it and must stay as it is.
+        error_value::push_code(stack, b"unknown error");
+    }
+    if let Some((source, line)) = stack.caller() {
+        stack.push_bytes(&source);
+        stack.set_field(-2, b"source");
+        stack.push_number(f64::from(line));
+        stack.set_field(-2, b"line");
+    }
+    Ok(1)
+}

@@ -1,0 +1,19 @@
+//! What scripts can call beyond Lua's own libraries, one file per subject.
+
+mod acl;
+mod call;
+mod clock;
+mod debug;
+pub(crate) mod globals;
+mod handler;
+mod log;
+mod random;
+mod replication;
+mod reply;
+mod resp;
+mod sha1hex;
+mod spec;
+mod version;
+
+pub(crate) use handler::handler;
+pub use spec::{ApiContexts, ApiSpec, LUA_API, Member};

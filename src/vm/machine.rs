@@ -1,0 +1,167 @@
+//! [`Vm`]: a sealed Lua environment that compiles and runs scripts.
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use mlua::ffi::LUA_GLOBALSINDEX;
+
+use super::api::{self, ApiContexts, ApiSpec, LUA_API, Member};
+use super::context::RunContext;
+use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
+use super::random::Random;
+use super::sandbox;
+use crate::policy::Dialect;
+use crate::resp::ReplySink;
+
+/// The chunk name of scripts; error positions show it.
+const CHUNK: &CStr = c"@user_script";
+
+/// A virtual machine for scripts run by `EVAL` and its kin.
+pub struct Vm {
+    state: State,
+}
+
+impl Vm {
+    /// Makes a VM that answers as a server of `dialect` and may hold `memory_limit` bytes.
+    pub fn new(dialect: Dialect, random: Arc<Random>, memory_limit: usize) -> Self {
+        let mut state = State::new(Shared::new(dialect, random, memory_limit));
+        state.retain_globals(|name| sandbox::allows(sandbox::GLOBALS, name));
+        for (table, members) in sandbox::LIBRARIES {
+            state.retain_members(table, |name| sandbox::allows(members, name));
+        }
+        install(&mut state, dialect);
+        state.seal();
+        Self { state }
+    }
+
+    /// Bytes the VM holds.
+    pub fn memory(&self) -> usize {
+        self.state.shared().used()
+    }
+
+    /// Sets how many bytes the VM may hold.
+    pub fn set_memory_limit(&self, limit: usize) {
+        self.state.shared().set_limit(limit);
+    }
+
+    /// Whether a bug left the VM in doubt, so that it must be thrown away.
+    pub fn is_poisoned(&self) -> bool {
+        self.state.shared().poisoned.get()
+    }
+
+    /// Compiles a script; the first line of `source` counts as line 1 of the script.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile(&self, source: &[u8]) -> Result<FunctionRef, CompileError> {
+        self.state.compile(source, CHUNK)
+    }
+
+    /// Gives a compiled script up.
+    pub fn release(&self, function: FunctionRef) {
+        self.state.release(function);
+    }
+
+    /// Runs a compiled script and sends its result to `sink`.
+    ///
+    /// # Errors
+    /// See [`InvokeError`]; `sink` got nothing then.
+    pub fn invoke<S: ReplySink>(
+        &self,
+        run: &RunContext<'_>,
+        function: FunctionRef,
+        keys: &[&[u8]],
+        argv: &[&[u8]],
+        sink: &mut S,
+    ) -> Result<(), InvokeError> {
+        debug_assert!(self.state.owns(function), "a function of another VM");
+        self.state.invoke(run, function, keys, argv, sink)
+    }
+}
+
+/// Adds the module's own members to the globals.
+fn install(state: &mut State, dialect: Dialect) {
+    state.with_stack(|stack| stack.push_table());
+    add_members(state, "redis", dialect);
+    let extra = !dialect.has_server_table();
+    if !extra {
+        add_members(state, "server", dialect);
+        state.with_stack(|stack| {
+            stack.push_copy(-1);
+            stack.set_field(LUA_GLOBALSINDEX, b"server");
+        });
+    }
+    state.with_stack(|stack| stack.set_field(LUA_GLOBALSINDEX, b"redis"));
+
+    if extra {
+        state.with_stack(|stack| stack.push_table());
+        add_members(state, "redis", dialect);
+        add_members(state, "server", dialect);
+        add_extra(state, "server");
+    }
+
+    state.with_stack(|stack| stack.push_table());
+    add_members(state, "os", dialect);
+    if dialect.has_os() {
+        state.with_stack(|stack| stack.set_field(LUA_GLOBALSINDEX, b"os"));
+    } else {
+        set_index(state, api::globals::missing_os);
+        add_extra(state, "os");
+    }
+
+    state.with_stack(|stack| {
+        stack.push_field(LUA_GLOBALSINDEX, b"math");
+    });
+    add_members(state, "math", dialect);
+    state.with_stack(|stack| stack.pop(1));
+
+    state.push_function(api::handler);
+    state.with_stack(|stack| {
+        stack.push_copy(-1);
+        stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
+        if dialect.has_server_table() {
+            stack.push_copy(-1);
+            stack.set_field(LUA_GLOBALSINDEX, b"__server__err__handler");
+        }
+    });
+    state.set_handler();
+
+    state.with_stack(|stack| stack.push_copy(LUA_GLOBALSINDEX));
+    set_index(state, api::globals::missing_global);
+    state.with_stack(|stack| stack.pop(1));
+}
+
+/// Adds the declared members of `table` to the table on top.
+fn add_members(state: &mut State, table: &str, dialect: Dialect) {
+    let here = |spec: &&ApiSpec| spec.table == table && spec.contexts.contains(ApiContexts::EVAL);
+    for spec in LUA_API.iter().filter(here) {
+        match spec.member {
+            Member::Function(function) => state.push_function(function.0),
+            Member::Number(value) => state.with_stack(|stack| stack.push_number(value)),
+            Member::HostNumber(value) => {
+                state.with_stack(|stack| stack.push_number(value(dialect)));
+            }
+            Member::HostText(value) => {
+                state.with_stack(|stack| stack.push_bytes(value(dialect).as_bytes()));
+            }
+        }
+        state.with_stack(|stack| stack.set_field(-2, spec.name.as_bytes()));
+    }
+}
+
+/// Gives the table on top a metatable whose `__index` is `function`.
+fn set_index(state: &mut State, function: NativeFn) {
+    state.with_stack(|stack| stack.push_table());
+    state.push_function(function);
+    state.with_stack(|stack| {
+        stack.set_field(-2, b"__index");
+        stack.set_metatable(-2);
+    });
+}
+
+/// Pops the table on top and makes it answer for the missing global `name`.
+fn add_extra(state: &mut State, name: &'static str) {
+    state.seal_top();
+    let anchor = state.anchor();
+    state.shared().extras.borrow_mut().push((name, anchor));
+}

@@ -1,0 +1,291 @@
+//! `redis.call` and `redis.pcall`: from Lua arguments to the server and back.
+//!
+//! The hottest path of the module, so it works on the raw stack.
+
+use std::ffi::c_int;
+use std::slice;
+
+use mlua::ffi;
+use smallvec::SmallVec;
+
+use super::entry::{NativeResult, Raised};
+use super::error_value;
+use super::stack::Stack;
+use super::to_lua;
+use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
+use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal, translate};
+use crate::policy::call_rules::{
+    CallMode, CommandFacts, Traits, UNKNOWN_COMMAND, WRITE_FROM_READ_ONLY, check_call,
+};
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
+use crate::vm::context::RunContext;
+use crate::vm::number;
+
+register!(ERRORS: NO_ARGUMENT: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Please specify at least one argument for this redis lib call",
+    "`redis.call`, `redis.pcall` or `redis.acl_check_cmd` is called without arguments.",
+));
+register!(ERRORS: BAD_ARGUMENT: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Lua redis lib command arguments must be strings or integers",
+    "A command argument is neither a string nor a number.",
+));
+register!(ERRORS: CALL_OUTSIDE_RUN: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "redis.call/pcall can only be called inside a script invocation",
+    "`redis.call` is used while no script runs.",
+));
+
+/// Arguments of a command without an allocation in the common case.
+type Argv<'a> = SmallVec<[&'a [u8]; 12]>;
+
+/// Texts of number arguments.
+type Numbers = SmallVec<[[u8; 32]; 6]>;
+
+/// `redis.call(command [, arg ...])`.
+pub(crate) fn redis_call(stack: &mut Stack<'_>) -> NativeResult {
+    match call(stack) {
+        Reply::Value => Ok(1),
+        Reply::Error => Err(Raised),
+    }
+}
+
+/// `redis.pcall(command [, arg ...])`.
+pub(crate) fn redis_pcall(stack: &mut Stack<'_>) -> NativeResult {
+    call(stack);
+    Ok(1)
+}
+
+/// What is on top of the stack after a call.
+enum Reply {
+    Value,
+    Error,
+}
+
+fn call(stack: &mut Stack<'_>) -> Reply {
+    let Some(run) = stack.run() else {
+        error_value::push_spec(stack, &CALL_OUTSIDE_RUN);
+        return Reply::Error;
+    };
+    let mut numbers = Numbers::new();
+    let argv = match arguments(stack, &mut numbers) {
+        Ok(argv) => argv,
+        Err(spec) => {
+            error_value::push_spec(stack, spec);
+            return Reply::Error;
+        }
+    };
+    match execute(run, &argv) {
+        Ok(reply) => {
+            drop(argv);
+            stack.set_top(0);
+            let proto = reply.as_ref();
+            to_lua::push(stack, proto);
+            if proto.first() == Some(&b'-') {
+                Reply::Error
+            } else {
+                Reply::Value
+            }
+        }
+        Err(error) => {
+            drop(argv);
+            stack.set_top(0);
+            error_value::push_reply(stack, &error);
+            error_value::mark_counted(stack);
+            Reply::Error
+        }
+    }
+}
+
+/// Reads the arguments of the running function as a command.
+///
+/// The slices point into strings on the Lua stack and into `numbers`: both must stay as they are while
+/// the result is used.
+///
+/// Stock: `script_lua.c` `luaArgsToRedisArgv`.
+fn arguments<'a>(
+    stack: &Stack<'_>,
+    numbers: &'a mut Numbers,
+) -> Result<Argv<'a>, &'static ErrorSpec> {
+    let count = stack.top();
+    if count == 0 {
+        return Err(&NO_ARGUMENT);
+    }
+    let l = stack.raw();
+    let mut argv = Argv::new();
+    for index in 1..=count {
+        // SAFETY: the index is on the stack.
+        match unsafe { ffi::lua_type(l, index) } {
+            ffi::LUA_TSTRING => {
+                // SAFETY: the value is a string.
+                argv.push(unsafe { string(l, index) });
+            }
+            ffi::LUA_TNUMBER => {
+                if numbers.is_empty() {
+                    // Room for all: the texts must not move any more.
+                    numbers.reserve(count as usize);
+                }
+                // SAFETY: the value is a number.
+                let value = unsafe { ffi::lua_tonumber(l, index) };
+                numbers.push([0; 32]);
+                let Some(text) = numbers.last_mut() else {
+                    continue;
+                };
+                let style = number::NumberStyle::of(stack.shared().dialect);
+                let text = number::format(style, value, text);
+                // SAFETY: `numbers` does not move while it grows within its room, and the result
+                // borrows it.
+                argv.push(unsafe { slice::from_raw_parts(text.as_ptr(), text.len()) });
+            }
+            _ => return Err(&BAD_ARGUMENT),
+        }
+    }
+    Ok(argv)
+}
+
+/// Gives the arguments of the running function to `work` as a command.
+///
+/// # Errors
+/// They are no command.
+pub(crate) fn with_arguments<T>(
+    stack: &Stack<'_>,
+    work: impl FnOnce(&[&[u8]]) -> T,
+) -> Result<T, &'static ErrorSpec> {
+    let mut numbers = Numbers::new();
+    Ok(work(&arguments(stack, &mut numbers)?))
+}
+
+/// The bytes of the string at `index`.
+///
+/// # Safety
+/// 1. The value at `index` is a string.
+/// 2. It stays on the stack as long as the bytes are used.
+#[inline]
+unsafe fn string<'a>(l: *mut ffi::lua_State, index: c_int) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: by 1.
+    let start = unsafe { ffi::lua_tolstring(l, index, &mut len) };
+    // SAFETY: by 2; a string is followed by a NUL, so the pointer is never null.
+    unsafe { slice::from_raw_parts(start.cast(), len) }
+}
+
+/// Decides about a command and has the server run it.
+///
+/// Stock: `script.c` `scriptCall`.
+fn execute(
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+) -> Result<<ServerHost as Host>::Reply, ErrorReply> {
+    let host = run.host;
+    let dialect = host.dialect();
+    let Some(facts) = host.facts(argv) else {
+        return Err(ErrorReply::new(&UNKNOWN_COMMAND, dialect));
+    };
+    let mode =
+        check_call(facts, argv.len(), &run.grant, &run.state, &run.server).map_err(|spec| {
+            if std::ptr::eq(spec, &WRITE_FROM_READ_ONLY)
+                && let Some(denied) = denied(run, argv)
+            {
+                return denied;
+            }
+            ErrorReply::new(spec, dialect)
+        })?;
+    let slot = bound_slot(run, argv)?;
+    match host.call(argv, mode) {
+        CallOutcome::Reply(reply) => {
+            if let Some(slot) = slot {
+                run.state.slot.set(Some(slot));
+            }
+            settle(run, argv, facts, reply.as_ref());
+            Ok(reply)
+        }
+        CallOutcome::Refused(refusal, line) => Err(refused(run, argv, facts, mode, refusal, &line)),
+    }
+}
+
+/// What a call that ran changes in the run.
+fn settle(run: &RunContext<'_>, argv: &[&[u8]], facts: CommandFacts, reply: &[u8]) {
+    if facts.traits.contains(Traits::WRITE) {
+        run.state.dirty.set(true);
+    }
+    if facts.traits.contains(Traits::SELECT) && reply.starts_with(b"+") {
+        let db = argv
+            .get(1)
+            .and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
+        if let Some(db) = db {
+            run.host.select(db);
+        }
+    }
+}
+
+/// The error of a call the server refused.
+#[cold]
+fn refused(
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+    facts: CommandFacts,
+    mode: CallMode,
+    refusal: Refusal,
+    line: &[u8],
+) -> ErrorReply {
+    // Stock asks the ACL before the rules for writes and memory, the module API after them.
+    let rules = CallMode::SCRIPT_RULES | CallMode::DENY_OOM;
+    if matches!(refusal, Refusal::ScriptRules | Refusal::Memory)
+        && mode.intersects(rules)
+        && !line.starts_with(b"MASTERDOWN")
+        && let Some(denied) = denied(run, argv)
+    {
+        return denied;
+    }
+    let mut refusal = refusal;
+    if refusal == Refusal::NonLocalKey {
+        if run.host.key_slots(argv) == KeySlots::Several {
+            refusal = Refusal::CrossSlot;
+        }
+        // The cluster is asked last: by then the write was let through.
+        if facts.traits.contains(Traits::WRITE) {
+            run.state.dirty.set(true);
+        }
+    }
+    let name = argv
+        .first()
+        .map(|name| name.to_ascii_lowercase())
+        .unwrap_or_default();
+    translate(refusal, line, &name, run.host.dialect())
+}
+
+/// The ACL error of a command, if the caller may not run it.
+#[cold]
+fn denied(run: &RunContext<'_>, argv: &[&[u8]]) -> Option<ErrorReply> {
+    let line = run.host.acl_refusal(argv)?;
+    let dialect = run.host.dialect();
+    debug_assert!(ACL_FAILURE.text(dialect).ends_with("{}"));
+    Some(translate(Refusal::Acl, &line, &[], dialect))
+}
+
+/// The slot a script bound to one slot uses with this command.
+///
+/// # Errors
+/// The command's keys are in another slot than the keys before.
+///
+/// Stock: `script.c` `scriptVerifyClusterState`.
+#[inline]
+fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, ErrorReply> {
+    if !run.server.cluster || run.server.obeyed || run.grant.allow_cross_slot {
+        return Ok(None);
+    }
+    let KeySlots::One(slot) = run.host.key_slots(argv) else {
+        return Ok(None);
+    };
+    if run.state.slot.get().is_none_or(|bound| bound == slot) {
+        return Ok(Some(slot));
+    }
+    let spec: &ErrorSpec = if run.host.serves_keys(argv) {
+        &CROSS_SLOT
+    } else {
+        &NON_LOCAL_KEY
+    };
+    Err(ErrorReply::new(spec, run.host.dialect()))
+}

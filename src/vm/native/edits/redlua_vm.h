@@ -1,0 +1,49 @@
+/* What the edited parts of Lua ask of each other. Included by lstate.h. */
+
+#ifndef redlua_vm_h
+#define redlua_vm_h
+
+#include <stddef.h>
+
+#include "lobject.h"
+
+#if defined(__GNUC__)
+#define l_unlikely(x)	__builtin_expect((x) != 0, 0)
+#define l_cold		__attribute__((cold))
+#else
+#define l_unlikely(x)	(x)
+#define l_cold
+#endif
+
+
+/* Raises the error of a change to a read-only table. */
+LUAI_FUNC l_cold void redluaH_modified (lua_State *L);
+
+#define redluaH_checkwritable(L,t) \
+  (l_unlikely((t)->readonly) ? redluaH_modified(L) : (void)0)
+
+
+/* Answers a set interrupt flag. May raise, and may move the stack. */
+LUAI_FUNC l_cold void redluaD_interrupt (lua_State *L);
+
+#define redluaD_check(L) \
+  (l_unlikely(G(L)->interrupt) ? redluaD_interrupt(L) : (void)0)
+
+/* The status that an error of status `errcode` is raised with. */
+LUAI_FUNC int redluaD_status (lua_State *L, int errcode);
+
+
+/* Hash of a whole string, different in every process. */
+LUAI_FUNC unsigned int redluaS_hash (const char *str, size_t l);
+
+/* Hash of a number, different in every process. */
+LUAI_FUNC l_cold unsigned int redluaH_hashnum (lua_Number n);
+
+/* The hash that places `str` in `t`, where the fast path has no answer. */
+LUAI_FUNC l_cold unsigned int redluaH_hashstr (const Table *t, TString *str);
+
+
+/* A new block of `size` bytes, or NULL where Lua would raise. */
+LUAI_FUNC void *redluaM_try (lua_State *L, size_t size);
+
+#endif

@@ -1,0 +1,145 @@
+//! Calling a compiled script with KEYS and ARGV.
+
+use std::ffi::c_int;
+
+use mlua::ffi;
+
+use super::chunk::FunctionRef;
+use super::error_value::until_nul;
+use super::from_lua;
+use super::stack::{Kind, Stack};
+use super::state::State;
+use super::sys;
+use crate::resp::{ErrorReply, ReplySink};
+use crate::vm::context::RunContext;
+
+/// How a run failed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InvokeError {
+    /// The script raised an error.
+    Script(ErrorReply),
+    /// The VM reached its memory limit and must be thrown away; the error for the caller.
+    Memory(ErrorReply),
+}
+
+/// The message of an error object that has none.
+const UNKNOWN: &[u8] = b"ERR unknown error";
+/// Bytes of a bare error message that go into the reply, as on stock.
+const BARE_MESSAGE: usize = 100;
+
+impl State {
+    /// Runs a script and sends its result to `sink`.
+    ///
+    /// # Errors
+    /// See [`InvokeError`]; `sink` got nothing then.
+    ///
+    /// Stock: `script_lua.c` `luaCallFunction`.
+    pub(crate) fn invoke<S: ReplySink>(
+        &self,
+        run: &RunContext<'_>,
+        function: FunctionRef,
+        keys: &[&[u8]],
+        argv: &[&[u8]],
+        sink: &mut S,
+    ) -> Result<(), InvokeError> {
+        let guard = self.shared().begin(run);
+        self.with_stack(|stack| {
+            stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
+            stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
+            self.set_globals(stack, Some((keys, argv)));
+        });
+        // SAFETY: the handler and the function are on the stack.
+        let status = unsafe { ffi::lua_pcall(self.raw(), 0, 1, -2) };
+        self.with_stack(|stack| {
+            let outcome = match status {
+                ffi::LUA_OK => {
+                    from_lua::reply(stack, run.state.resp.get(), sink);
+                    Ok(())
+                }
+                ffi::LUA_ERRMEM => Err(InvokeError::Memory(failure(stack, run))),
+                _ => Err(InvokeError::Script(failure(stack, run))),
+            };
+            stack.set_top(0);
+            self.set_globals(stack, None);
+            self.restore_collector(stack);
+            drop(guard);
+            outcome
+        })
+    }
+
+    /// Sets the globals `KEYS` and `ARGV`, or clears them so that nothing is left for the next script.
+    fn set_globals(&self, stack: &mut Stack<'_>, values: Option<(&[&[u8]], &[&[u8]])>) {
+        // SAFETY: the globals are a table.
+        unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 0) };
+        for (name, pick) in [(self.anchors.keys, 0), (self.anchors.argv, 1)] {
+            stack.push_item(ffi::LUA_REGISTRYINDEX, name);
+            match values {
+                Some((keys, argv)) => push_list(stack, if pick == 0 { keys } else { argv }),
+                None => stack.push_nil(),
+            }
+            stack.raw_set(ffi::LUA_GLOBALSINDEX);
+        }
+        // SAFETY: as above.
+        unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 1) };
+    }
+
+    /// Undoes what the script did with `collectgarbage`.
+    fn restore_collector(&self, stack: &mut Stack<'_>) {
+        if self.shared().collector_touched.replace(false) {
+            stack.collector(ffi::LUA_GCSETPAUSE, 200);
+            stack.collector(ffi::LUA_GCSETSTEPMUL, 200);
+            stack.collector(ffi::LUA_GCRESTART, 0);
+        }
+    }
+}
+
+/// Pushes a list of strings, sized as one that grew item by item.
+fn push_list(stack: &mut Stack<'_>, items: &[&[u8]]) {
+    let room = if items.is_empty() {
+        0
+    } else {
+        items.len().next_power_of_two()
+    };
+    stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
+    for (item, position) in items.iter().zip(1..) {
+        stack.push_bytes(item);
+        stack.set_item(-2, position);
+    }
+}
+
+/// The reply for the error object on top of the stack.
+///
+/// Stock: `script_lua.c` `luaCallFunction`, `luaExtractErrorInformation`.
+fn failure(stack: &mut Stack<'_>, run: &RunContext<'_>) -> ErrorReply {
+    let mut line = Vec::with_capacity(128);
+    if stack.kind(-1) != Kind::Table {
+        let message = match stack.text(-1) {
+            Some(text) => until_nul(text),
+            None => b"execution failure",
+        };
+        line.extend_from_slice(b"ERR Error running script ");
+        line.extend_from_slice(&run.script.to_hex());
+        line.extend_from_slice(b", ");
+        line.extend_from_slice(&message[..message.len().min(BARE_MESSAGE)]);
+        return ErrorReply::from_line(line);
+    }
+    line.extend_from_slice(field(stack, b"err").as_deref().unwrap_or(UNKNOWN));
+    if let (Some(source), Some(at)) = (field(stack, b"source"), field(stack, b"line")) {
+        line.extend_from_slice(b" script: ");
+        line.extend_from_slice(&run.script.to_hex());
+        line.extend_from_slice(b", on ");
+        line.extend_from_slice(&source);
+        line.push(b':');
+        line.extend_from_slice(&at);
+        line.push(b'.');
+    }
+    ErrorReply::from_line(line)
+}
+
+/// The string or number in a field of the table on top, as text.
+fn field(stack: &mut Stack<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    stack.push_field(-1, name);
+    let text = stack.text(-1).map(|text| until_nul(text).to_vec());
+    stack.pop(1);
+    text
+}

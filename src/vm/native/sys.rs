@@ -1,0 +1,11 @@
+//! What this project's edits add to Lua's C API.
+
+use mlua::ffi::lua_State;
+use std::ffi::c_int;
+
+unsafe extern "C-unwind" {
+    /// Makes the table at `idx` read-only or writable; writing to a read-only table is an error.
+    pub fn lua_enablereadonlytable(l: *mut lua_State, idx: c_int, enabled: c_int);
+    /// Whether the table at `idx` is read-only.
+    pub fn lua_isreadonlytable(l: *mut lua_State, idx: c_int) -> c_int;
+}

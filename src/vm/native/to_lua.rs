@@ -1,0 +1,104 @@
+//! Replies as Lua values, in one pass over their raw RESP.
+
+use std::ffi::c_int;
+
+use super::error_value;
+use super::stack::Stack;
+use crate::resp::{Token, Tokens};
+
+/// Nesting beyond which a reply is cut; no command of the server comes near.
+const MAX_DEPTH: usize = 1000;
+
+/// Pushes the Lua value of the raw reply `proto`.
+///
+/// What a script sees: integers as numbers, bulk strings as strings, null (RESP2) as false and
+/// (RESP3) as nil, arrays as lists, and the rest as tables with one field that names the type.
+///
+/// Stock: `script_lua.c` `redisProtocolToLuaType`.
+pub(super) fn push(stack: &mut Stack<'_>, proto: &[u8]) {
+    let mut tokens = Tokens::new(proto);
+    push_next(stack, &mut tokens, 0);
+}
+
+fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
+    if depth > MAX_DEPTH || !stack.reserve(6) {
+        error_value::push_code(stack, b"reply nested too deep");
+        return;
+    }
+    match tokens.next() {
+        Token::Bulk(bytes) => stack.push_bytes(bytes),
+        Token::Integer(value) => stack.push_number(value as f64),
+        Token::NullBulk | Token::NullArray => stack.push_boolean(false),
+        Token::Null | Token::Malformed => stack.push_nil(),
+        Token::Boolean(value) => stack.push_boolean(value),
+        Token::Status(line) => push_named(stack, b"ok", |stack| stack.push_bytes(line)),
+        Token::Double(value) => push_named(stack, b"double", |stack| stack.push_number(value)),
+        Token::BigNumber(digits) => {
+            push_named(stack, b"big_number", |stack| stack.push_bytes(digits));
+        }
+        Token::Verbatim { format, text } => push_named(stack, b"verbatim_string", |stack| {
+            stack.push_table();
+            stack.push_bytes(text);
+            stack.set_field(-2, b"string");
+            stack.push_bytes(&format);
+            stack.set_field(-2, b"format");
+        }),
+        Token::Error(line) => push_error(stack, line),
+        Token::Array(len) => push_list(stack, tokens, len, depth),
+        Token::Set(len) => push_named(stack, b"set", |stack| {
+            stack.push_table();
+            for _ in 0..len {
+                push_next(stack, tokens, depth + 1);
+                stack.push_boolean(true);
+                set_pair(stack);
+            }
+        }),
+        Token::Map(len) => push_named(stack, b"map", |stack| {
+            stack.push_table();
+            for _ in 0..len {
+                push_next(stack, tokens, depth + 1);
+                push_next(stack, tokens, depth + 1);
+                set_pair(stack);
+            }
+        }),
+        Token::Attribute(len) => {
+            tokens.skip(len.saturating_mul(2));
+            push_next(stack, tokens, depth + 1);
+        }
+    }
+}
+
+/// Pushes `{name = value}`.
+fn push_named<'vm>(stack: &mut Stack<'vm>, name: &[u8], value: impl FnOnce(&mut Stack<'vm>)) {
+    stack.push_table();
+    value(stack);
+    stack.set_field(-2, name);
+}
+
+fn push_error(stack: &mut Stack<'_>, line: &[u8]) {
+    let mut text = Vec::with_capacity(line.len() + 1);
+    text.push(b'-');
+    text.extend_from_slice(line);
+    error_value::push(stack, &text);
+    error_value::mark_counted(stack);
+}
+
+fn push_list(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, len: usize, depth: usize) {
+    // A table that grows item by item has room for a power of two: scripts that add to the list must
+    // see the same order from `pairs` as on stock.
+    let room = if len == 0 { 0 } else { len.next_power_of_two() };
+    stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
+    for position in 1..=c_int::try_from(len).unwrap_or(c_int::MAX) {
+        push_next(stack, tokens, depth + 1);
+        stack.set_item(-2, position);
+    }
+}
+
+/// Pops a value and a key and stores them, unless the key cannot be one.
+fn set_pair(stack: &mut Stack<'_>) {
+    if stack.kind(-2) == super::Kind::Nil {
+        stack.pop(2);
+    } else {
+        stack.raw_set(-3);
+    }
+}
