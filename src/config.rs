@@ -1,0 +1,98 @@
+//! Every setting: its declaration and its present value.
+//!
+//! A setting is named `redlua.<name>` in `redis.conf`, `CONFIG GET` and `CONFIG SET`.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::register::register;
+
+/// All settings of the module.
+#[linkme::distributed_slice]
+#[allow(unsafe_code)] // linkme places the slice in a linker section
+pub static CONFIGS: [ConfigSpec];
+
+/// What a setting's number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes; `kb`, `mb` and `gb` may be written after the number.
+    Bytes,
+}
+
+/// One setting.
+pub struct ConfigSpec {
+    /// The name after `redlua.`, NUL-terminated for the server.
+    pub name: &'static std::ffi::CStr,
+    /// One sentence on what it does.
+    pub summary: &'static str,
+    /// What the number counts.
+    pub unit: Unit,
+    /// The smallest and the largest value.
+    pub range: (i64, i64),
+    /// The value it starts with.
+    pub default: i64,
+    /// The present value.
+    pub value: &'static AtomicI64,
+}
+
+const MB: i64 = 1024 * 1024;
+
+static MEMORY_LIMIT_VALUE: AtomicI64 = AtomicI64::new(256 * MB);
+static MAX_SCRIPT_SIZE_VALUE: AtomicI64 = AtomicI64::new(16 * MB);
+
+register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
+    name: c"memory-limit",
+    summary: "Memory that the virtual machine may hold; a script that needs more ends with an error, the server goes on.",
+    unit: Unit::Bytes,
+    range: (2 * MB, i64::MAX),
+    default: 256 * MB,
+    value: &MEMORY_LIMIT_VALUE,
+});
+register!(CONFIGS: MAX_SCRIPT_SIZE: ConfigSpec = ConfigSpec {
+    name: c"max-script-size",
+    summary: "Length of the longest script that is compiled.",
+    unit: Unit::Bytes,
+    range: (1, 1024 * MB),
+    default: 16 * MB,
+    value: &MAX_SCRIPT_SIZE_VALUE,
+});
+
+/// Bytes a VM may hold.
+pub(crate) fn memory_limit() -> usize {
+    as_size(&MEMORY_LIMIT)
+}
+
+/// Bytes of the longest script that is compiled.
+pub(crate) fn max_script_size() -> usize {
+    as_size(&MAX_SCRIPT_SIZE)
+}
+
+fn as_size(config: &ConfigSpec) -> usize {
+    usize::try_from(config.value.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_starts_with_its_default_within_its_range() {
+        for config in CONFIGS {
+            assert_eq!(
+                config.value.load(Ordering::Relaxed),
+                config.default,
+                "{:?}",
+                config.name
+            );
+            assert!(
+                (config.range.0..=config.range.1).contains(&config.default),
+                "{:?}",
+                config.name
+            );
+            assert!(
+                config.summary.ends_with('.'),
+                "{:?}: summary is not a sentence",
+                config.name
+            );
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One run: find the script, ask whether it may start, run it, settle.
+
+use super::request::{RunRequest, Source};
+use super::scripts::Found;
+use super::state::Engine;
+use crate::host::{Host, ServerHost};
+use crate::policy::admission::{Grant, admit};
+use crate::policy::key_slot::key_slot;
+use crate::policy::{Demand, RunState, ServerState};
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
+use crate::script::{Origin, Sha1, shebang};
+use crate::vm::{InvokeError, RunContext};
+
+register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
+    "NOSCRIPT",
+    "No matching script. Please use EVAL.",
+    "The cache has no script of that digest.",
+));
+
+impl Engine {
+    /// Runs a script for the caller behind `host` and sends its result to `reply`.
+    ///
+    /// # Errors
+    /// The script was not found, may not run now, or failed; `reply` got nothing then.
+    ///
+    /// Stock: `eval.c` `evalGenericCommand`, with the checks `server.c` `processCommand` makes before it.
+    pub fn run<S: ReplySink>(
+        &self,
+        host: &ServerHost,
+        request: RunRequest<'_>,
+        reply: &mut S,
+    ) -> Result<(), ErrorReply> {
+        let found = self.find(request.source)?;
+        self.gate(host, request.source, found)?;
+        let (keys, args) = request.keys_and_args(self.dialect)?;
+        let found = match (found, request.source) {
+            (Some(found), _) => found,
+            (None, Source::Body(body)) => self.compile_new(body, Origin::Eval)?,
+            (None, Source::Digest(_)) => return Err(ErrorReply::new(&NO_SCRIPT, self.dialect)),
+        };
+        let server = host.server_state();
+        let grant = self.admit(host, request, &found, &server)?;
+        let slot =
+            (server.cluster && !server.obeyed).then(|| keys.first().map(|key| key_slot(key)));
+        let run = RunContext {
+            host,
+            script: found.sha1,
+            grant,
+            server,
+            state: RunState::new(slot.flatten()),
+        };
+        self.invoke(&run, &found, keys, args, reply)
+    }
+
+    /// Finds the script, if it is cached.
+    fn find(&self, source: Source<'_>) -> Result<Option<Found>, ErrorReply> {
+        match source {
+            Source::Body(body) => Ok(self.find_body(body)),
+            // A digest of another length is no digest, whatever the other arguments are.
+            Source::Digest(hex) if hex.len() != 40 => {
+                Err(ErrorReply::new(&NO_SCRIPT, self.dialect))
+            }
+            Source::Digest(hex) => Ok(Sha1::from_hex(hex).and_then(|sha1| self.find_digest(&sha1))),
+        }
+    }
+
+    /// Refuses a script whose shebang asks for more than the server can give now.
+    ///
+    /// Stock makes this check before it looks at the command's arguments.
+    fn gate(
+        &self,
+        host: &ServerHost,
+        source: Source<'_>,
+        found: Option<Found>,
+    ) -> Result<(), ErrorReply> {
+        let flags = match (found, source) {
+            (Some(found), _) => found.flags,
+            (None, Source::Body(body)) => shebang::parse(body).ok().and_then(|it| it.flags),
+            (None, Source::Digest(_)) => None,
+        };
+        match flags.and_then(|flags| host.unmet(Demand::of(Some(flags)))) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn admit(
+        &self,
+        host: &ServerHost,
+        request: RunRequest<'_>,
+        found: &Found,
+        server: &ServerState,
+    ) -> Result<Grant, ErrorReply> {
+        let grant = admit(found.flags, request.access, server, self.dialect)?;
+        if found.flags.is_none()
+            && server.stale
+            && let Some(error) = host.unmet(Demand::of(None))
+        {
+            return Err(error);
+        }
+        Ok(grant)
+    }
+
+    fn invoke<S: ReplySink>(
+        &self,
+        run: &RunContext<'_>,
+        found: &Found,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        reply: &mut S,
+    ) -> Result<(), ErrorReply> {
+        let vm = self.vm();
+        let function = self.function(&vm, found)?;
+        self.runs.set(self.runs.get() + 1);
+        let outcome = vm.invoke(run, function, keys, args, reply);
+        if vm.is_poisoned() || matches!(outcome, Err(InvokeError::Memory(_))) {
+            self.rebuild();
+        }
+        outcome.map_err(|error| {
+            self.failed_runs.set(self.failed_runs.get() + 1);
+            match error {
+                InvokeError::Script(error) | InvokeError::Memory(error) => error,
+            }
+        })
+    }
+}
