@@ -1,0 +1,47 @@
+//! `LUA.EVALSHA` and `LUA.EVALSHA_RO`: run a cached script.
+
+use super::eval::{RUN_FLAGS, run_args};
+use super::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation, KeyAccess, Keys};
+use crate::engine::{NOTHING, RunRequest, Source};
+use crate::policy::admission::Access;
+use crate::register::register;
+use crate::resp::{ErrorReply, ReplySink};
+
+const ARGS: &[Arg] = &run_args(Arg::new("sha1", ArgKind::Text));
+
+register!(COMMANDS: EVALSHA: CommandSpec = CommandSpec {
+    name: "LUA.EVALSHA",
+    replaces: Some("EVALSHA"),
+    summary: "Execute a Lua script server side",
+    complexity: "Depends on the script that is executed.",
+    since: "2.6.0",
+    arity: -3,
+    flags: RUN_FLAGS.union(CommandFlags::MAY_REPLICATE),
+    keys: Keys::Counted { at: 2, access: KeyAccess::ReadWrite },
+    args: ARGS,
+    handler: Some(|call| evalsha(call, Access::ReadWrite)),
+    ..CommandSpec::DEFAULT
+});
+register!(COMMANDS: EVALSHA_RO: CommandSpec = CommandSpec {
+    name: "LUA.EVALSHA_RO",
+    replaces: Some("EVALSHA_RO"),
+    summary: "Execute a read-only Lua script server side",
+    complexity: "Depends on the script that is executed.",
+    since: "7.0.0",
+    arity: -3,
+    flags: RUN_FLAGS.union(CommandFlags::READ_ONLY),
+    keys: Keys::Counted { at: 2, access: KeyAccess::Read },
+    args: ARGS,
+    handler: Some(|call| evalsha(call, Access::ReadOnly)),
+    ..CommandSpec::DEFAULT
+});
+
+fn evalsha<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
+    let (digest, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
+    let request = RunRequest {
+        source: Source::Digest(digest),
+        arguments,
+        access,
+    };
+    call.engine.run(call.host, request, call.reply)
+}

@@ -1,0 +1,40 @@
+//! HELP of a container, from the declarations of its subcommands.
+
+use super::spec::COMMANDS;
+use crate::policy::Dialect;
+use crate::resp::ReplySink;
+
+/// Replies with the HELP of `container`, as `name` was typed.
+///
+/// Stock: `networking.c` `addReplyHelp`.
+pub(super) fn help(container: &str, dialect: Dialect, reply: &mut impl ReplySink) {
+    let mut subcommands: Vec<_> = COMMANDS
+        .iter()
+        .filter(|spec| {
+            spec.subcommand()
+                .is_some_and(|(of, own)| of == container && own != "HELP")
+        })
+        .collect();
+    subcommands.sort_by_key(|spec| spec.name);
+
+    let title = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let about_help = if dialect.is_before_7_2() {
+        "Prints this help."
+    } else {
+        "Print this help."
+    };
+    let about_help = format!("    {about_help}");
+    let lines = subcommands
+        .iter()
+        .flat_map(|spec| spec.help.iter().copied());
+    let lines: Vec<&str> = [title.as_str()]
+        .into_iter()
+        .chain(lines)
+        .chain(["HELP", &about_help])
+        .collect();
+
+    reply.array(lines.len());
+    for line in lines {
+        reply.status(line.as_bytes());
+    }
+}

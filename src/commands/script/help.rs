@@ -1,0 +1,21 @@
+//! `LUA.SCRIPT HELP`.
+
+use super::NAME;
+use crate::commands::help::help;
+use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec};
+use crate::register::register;
+
+register!(COMMANDS: HELP: CommandSpec = CommandSpec {
+    name: "LUA.SCRIPT|HELP",
+    replaces: Some("SCRIPT|HELP"),
+    summary: "Show helpful text about the different subcommands",
+    complexity: "O(1)",
+    since: "5.0.0",
+    arity: 2,
+    flags: CommandFlags::ALLOW_LOADING.union(CommandFlags::ALLOW_STALE),
+    handler: Some(|call| {
+        help(NAME, call.engine.dialect(), call.reply);
+        Ok(())
+    }),
+    ..CommandSpec::DEFAULT
+});
