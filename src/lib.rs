@@ -1,0 +1,32 @@
+//! RedLua: a second Lua script engine for Redis, as a loadable module.
+//!
+//! The layers, from the wire up; imports only go down (`tests/architecture.rs` checks it):
+//!
+//! | layer | owns |
+//! |---|---|
+//! | [`redis`] | the server's edge: the only user of the module API |
+//! | [`commands`] | one file per command: parse, call the engine, write the reply |
+//! | [`engine`] | a run from source to reply: cache, admission, VM |
+//! | [`vm`] | the Lua virtual machine and the API scripts see |
+//! | [`host`] | the port: all that a run asks of its server |
+//! | [`policy`] | what a script may do now: pure functions over plain data |
+//! | [`script`] | what a script is: shebang, flags, digest, cache |
+//! | [`resp`] | the wire's vocabulary |
+//!
+//! The life of `LUA.EVAL "return redis.call('GET', KEYS[1])" 1 k`: `redis::dispatch` borrows the
+//! argument bytes and finds the [`commands::CommandSpec`]; `commands::eval` reads `numkeys`;
+//! [`engine::Engine`] finds or compiles the script, asks [`policy`] whether it may start and hands it
+//! to [`vm::Vm`]; `redis.call` asks [`policy`] again, goes down through [`host::Host`] and turns the
+//! raw reply into a Lua value; the result goes out through a [`resp::ReplySink`].
+
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod host;
+pub mod policy;
+#[cfg(not(test))]
+pub mod redis;
+mod register;
+pub mod resp;
+pub mod script;
+pub mod vm;

@@ -1,0 +1,87 @@
+//! Calls through the module API's pointers.
+
+use redis_module::raw;
+
+/// Calls a module API function that every supported server has.
+///
+/// `api!(ReplyWithNull(ctx))` calls `RedisModule_ReplyWithNull`. The functions used this way are those of
+/// [`MISSING`]'s list; the module refuses to load where one is missing.
+macro_rules! api {
+    ($name:ident($($argument:expr),* $(,)?)) => {
+        paste::paste! {
+            match redis_module::raw::[<RedisModule_ $name>] {
+                Some(function) => function($($argument),*),
+                None => std::hint::unreachable_unchecked(),
+            }
+        }
+    };
+}
+pub(super) use api;
+
+macro_rules! required {
+    ($($name:ident),* $(,)?) => {
+        /// The names of the required functions the server does not have.
+        pub(super) fn missing() -> Vec<&'static str> {
+            let mut missing = Vec::new();
+            $(
+                // SAFETY: the pointers are written once, before anything else runs.
+                if unsafe { raw::$name }.is_none() {
+                    missing.push(stringify!($name));
+                }
+            )*
+            missing
+        }
+    };
+}
+
+required! {
+    RedisModule_ACLAddLogEntry,
+    RedisModule_ACLCheckCommandPermissions,
+    RedisModule_Alloc,
+    RedisModule_Call,
+    RedisModule_CallReplyProto,
+    RedisModule_Calloc,
+    RedisModule_CreateCommand,
+    RedisModule_CreateString,
+    RedisModule_CreateSubcommand,
+    RedisModule_Free,
+    RedisModule_FreeCallReply,
+    RedisModule_FreeModuleUser,
+    RedisModule_FreeServerInfo,
+    RedisModule_FreeString,
+    RedisModule_GetCommand,
+    RedisModule_GetCommandKeysWithFlags,
+    RedisModule_GetContextFlags,
+    RedisModule_GetCurrentUserName,
+    RedisModule_GetModuleUserFromUserName,
+    RedisModule_GetSelectedDb,
+    RedisModule_GetServerInfo,
+    RedisModule_InfoAddFieldULongLong,
+    RedisModule_InfoAddSection,
+    RedisModule_IsKeysPositionRequest,
+    RedisModule_KeyAtPosWithFlags,
+    RedisModule_LoadConfigs,
+    RedisModule_Log,
+    RedisModule_Realloc,
+    RedisModule_RegisterInfoFunc,
+    RedisModule_RegisterNumericConfig,
+    RedisModule_ReplySetMapLength,
+    RedisModule_ReplySetSetLength,
+    RedisModule_ReplyWithArray,
+    RedisModule_ReplyWithBigNumber,
+    RedisModule_ReplyWithBool,
+    RedisModule_ReplyWithDouble,
+    RedisModule_ReplyWithError,
+    RedisModule_ReplyWithLongLong,
+    RedisModule_ReplyWithMap,
+    RedisModule_ReplyWithNull,
+    RedisModule_ReplyWithSet,
+    RedisModule_ReplyWithSimpleString,
+    RedisModule_ReplyWithStringBuffer,
+    RedisModule_ReplyWithVerbatimStringType,
+    RedisModule_SelectDb,
+    RedisModule_ServerInfoGetFieldC,
+    RedisModule_SetCommandInfo,
+    RedisModule_StringPtrLen,
+    RedisModule_SubscribeToServerEvent,
+}

@@ -1,0 +1,189 @@
+//! The command callbacks: from the server's arguments to a handler.
+//!
+//! The server gives a callback nothing to tell commands apart by, so there is one per command, made from a
+//! generic function and the command's place in [`COMMANDS`].
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
+use smallvec::SmallVec;
+
+use super::api::api;
+use super::global::{self, Module};
+use super::host::RedisHost;
+use super::reply::ClientReply;
+use crate::commands::{COMMANDS, CommandSpec, Invocation, KeyAccess, Keys};
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
+
+register!(ERRORS: INTERNAL_ERROR: ErrorSpec = ErrorSpec::module(
+    "ERR",
+    "internal error",
+    "A bug was met; the log has a line about it, the server goes on with a fresh virtual machine.",
+));
+register!(ERRORS: NO_PERMISSION: ErrorSpec = ErrorSpec::stock(
+    "NOPERM",
+    "User {} has no permissions to run the '{}' command",
+    "The caller may not run the stock command this one is the counterpart of.",
+));
+
+/// A command callback as the server calls it.
+pub(super) type Callback =
+    unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
+
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+
+/// Callbacks by place in [`COMMANDS`].
+pub(super) const CALLBACKS: &[Callback] = &seq_macro::seq!(I in 0..64 { [ #( callback::<I>, )* ] });
+
+/// The callback of the command at place `INDEX`.
+unsafe extern "C" fn callback<const INDEX: usize>(
+    ctx: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let count = usize::try_from(argc).unwrap_or_default();
+    // SAFETY: the server gives that many strings, live during the call.
+    let argv = unsafe { slice::from_raw_parts(argv, count) };
+    // SAFETY: as above.
+    guard(ctx, || unsafe { run(INDEX, ctx, argv) });
+    OK
+}
+
+/// Runs `work`; a panic in it becomes an error reply and a line in the log.
+fn guard(ctx: *mut RedisModuleCtx, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        // SAFETY: the context is live.
+        let mut reply = unsafe { ClientReply::new(ctx) };
+        reply.error(b"ERR internal error");
+    }
+}
+
+/// Runs the command at place `index`.
+///
+/// # Safety
+/// `ctx` and `argv` are those of a callback that is running.
+#[inline]
+unsafe fn run(index: usize, ctx: *mut RedisModuleCtx, argv: &[*mut RedisModuleString]) {
+    let Some(spec) = COMMANDS.get(index) else {
+        return;
+    };
+    if let Keys::Counted { at, access } = spec.keys {
+        // SAFETY: the context is live.
+        if unsafe { api!(IsKeysPositionRequest(ctx)) } != 0 {
+            // SAFETY: as this function.
+            unsafe { report_keys(ctx, argv, at, access) };
+            return;
+        }
+    }
+    // SAFETY: callbacks of commands run on the main thread.
+    let Some(module) = (unsafe { global::module() }) else {
+        return;
+    };
+    // SAFETY: the context is live as long as the reply is used.
+    let mut reply = unsafe { ClientReply::new(ctx) };
+    if !module.stock.permits(ctx, index) {
+        reply.error(no_permission(ctx, module, spec).line());
+        return;
+    }
+    let words = if spec.subcommand().is_some() { 2 } else { 1 };
+    // SAFETY: the strings are live as long as the bytes are used.
+    let args = argv
+        .iter()
+        .skip(words)
+        .map(|string| unsafe { bytes(*string) });
+    let args: SmallVec<[&[u8]; 16]> = args.collect();
+    // SAFETY: the context outlives the host.
+    let host = unsafe { RedisHost::new(ctx, module) };
+    let Some(handler) = spec.handler else { return };
+    let mut invocation = Invocation {
+        args: &args,
+        engine: &module.engine,
+        host: &host,
+        reply: &mut reply,
+    };
+    if let Err(error) = handler(&mut invocation) {
+        reply.error(error.line());
+    }
+}
+
+/// Tells the server where the keys of a command are, which it asks to route and to check it.
+///
+/// Reads nothing but the arguments: the server may ask on another thread, without a client.
+///
+/// # Safety
+/// `ctx` and `argv` are those of a callback that is asked for keys.
+unsafe fn report_keys(
+    ctx: *mut RedisModuleCtx,
+    argv: &[*mut RedisModuleString],
+    at: usize,
+    access: KeyAccess,
+) {
+    // SAFETY: the strings are live.
+    let count = argv
+        .get(at)
+        .and_then(|count| crate::engine::integer(unsafe { bytes(*count) }));
+    let count = count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or_default();
+    let first = at + 1;
+    if count > argv.len().saturating_sub(first) {
+        return;
+    }
+    let flags = key_flags(access);
+    for position in first..first + count {
+        // SAFETY: the context is live.
+        unsafe {
+            api!(KeyAtPosWithFlags(
+                ctx,
+                c_int::try_from(position).unwrap_or(c_int::MAX),
+                c_int::try_from(flags).unwrap_or_default()
+            ))
+        };
+    }
+}
+
+/// The server's flags for keys used this way.
+pub(super) fn key_flags(access: KeyAccess) -> u64 {
+    let flags = match access {
+        KeyAccess::ReadWrite => {
+            raw::REDISMODULE_CMD_KEY_RW
+                | raw::REDISMODULE_CMD_KEY_ACCESS
+                | raw::REDISMODULE_CMD_KEY_UPDATE
+        }
+        KeyAccess::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+    };
+    u64::from(flags)
+}
+
+/// The bytes of a string of the server.
+///
+/// # Safety
+/// The string is live and not changed as long as the bytes are used.
+#[inline]
+unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: the string is live.
+    let start = unsafe { api!(StringPtrLen(string, &mut len)) };
+    // SAFETY: the server gives that many bytes.
+    unsafe { slice::from_raw_parts(start.cast(), len) }
+}
+
+#[cold]
+fn no_permission(ctx: *mut RedisModuleCtx, module: &Module, spec: &CommandSpec) -> ErrorReply {
+    let dialect = module.engine.dialect();
+    let command = spec.name.to_ascii_lowercase();
+    if dialect.is_before_7_2() {
+        let line = format!("NOPERM this user has no permissions to run the '{command}' command");
+        return ErrorReply::from_line(line.into_bytes());
+    }
+    // SAFETY: the caller was just found to have a user.
+    let name = unsafe { api!(GetCurrentUserName(ctx)) };
+    // SAFETY: the name is live until it is freed below.
+    let user = unsafe { bytes(name) }.to_vec();
+    // SAFETY: the name is ours to free.
+    unsafe { api!(FreeString(ctx, name)) };
+    ErrorReply::with(&NO_PERMISSION, dialect, &[&user, command.as_bytes()])
+}

@@ -1,0 +1,167 @@
+//! Loading and unloading the module.
+
+use std::ffi::{CStr, CString, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleString};
+
+use super::api::{self, api};
+use super::facts::FactsCache;
+use super::global::{self, Module};
+use super::user::StockCommands;
+use super::{config, info, register};
+use crate::engine::{self, Engine};
+use crate::policy::{Dialect, Flavour, version};
+
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+/// The module's name; settings and INFO fields begin with it.
+const NAME: &CStr = c"redlua";
+/// The module's version, `MMmmpp` in decimal as `MODULE LIST` shows it.
+const VERSION: c_int = 100;
+
+/// Called by the server to load the module.
+///
+/// # Safety
+/// Only the server calls it, with a live context and that many live strings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut RedisModuleCtx,
+    _argv: *mut *mut RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let api_version = raw::REDISMODULE_APIVER_1 as c_int;
+    // SAFETY: the context is live. Nothing is allocated before this sets the API's pointers.
+    let status = unsafe { raw::Export_RedisModule_Init(ctx, NAME.as_ptr(), VERSION, api_version) };
+    if status != OK {
+        return ERR;
+    }
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(ctx, argc)));
+    match loaded.unwrap_or_else(|_| Err("internal error".to_owned())) {
+        Ok(()) => OK,
+        Err(reason) => {
+            log(ctx, c"warning", &format!("RedLua does not load: {reason}"));
+            ERR
+        }
+    }
+}
+
+/// Called by the server to unload the module.
+///
+/// # Safety
+/// Only the server calls it, while no command of the module is running.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int {
+    if engine::flushes_in_background() {
+        log(
+            ctx,
+            c"warning",
+            "RedLua does not unload while a flush goes on; try again",
+        );
+        return ERR;
+    }
+    // SAFETY: no callback is running.
+    unsafe { global::remove() };
+    OK
+}
+
+fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
+    let missing = api::missing();
+    if let Some(name) = missing.first() {
+        return Err(format!(
+            "the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"
+        ));
+    }
+    if argc > 0 {
+        return Err("it takes no arguments; settings go to redlua.* directives".to_owned());
+    }
+    let dialect = dialect(ctx).ok_or("the server does not tell its version")?;
+    register::register(ctx).map_err(|name| format!("the server refused the command {name}"))?;
+    config::register(ctx).map_err(|name| format!("bad value for the setting {name:?}"))?;
+    info::register(ctx);
+    let module = Module {
+        engine: Engine::new(dialect),
+        facts: FactsCache::default(),
+        stock: StockCommands::new(),
+    };
+    module.facts.fill(ctx);
+    // SAFETY: the module is being loaded, on the main thread.
+    unsafe { global::install(module) };
+    let event = RedisModuleEvent {
+        id: u64::from(raw::REDISMODULE_EVENT_MODULE_CHANGE),
+        dataver: 1,
+    };
+    // SAFETY: the context is live; the callback is of the type the event has.
+    unsafe { api!(SubscribeToServerEvent(ctx, event, Some(modules_changed))) };
+    log(
+        ctx,
+        c"notice",
+        &format!(
+            "RedLua {} ({}) is ready",
+            env!("CARGO_PKG_VERSION"),
+            env!("REDLUA_BUILD")
+        ),
+    );
+    Ok(())
+}
+
+/// Other modules bring and take commands.
+unsafe extern "C" fn modules_changed(
+    _ctx: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut std::ffi::c_void,
+) {
+    // SAFETY: events come on the main thread.
+    if let Some(module) = unsafe { global::module() } {
+        module.facts.invalidate();
+    }
+}
+
+/// Asks the server what it is.
+fn dialect(ctx: *mut RedisModuleCtx) -> Option<Dialect> {
+    // SAFETY: the context is live.
+    let info = unsafe { api!(GetServerInfo(ctx, c"server".as_ptr())) };
+    let field = |name: &CStr| {
+        // SAFETY: the information is live until it is freed below.
+        let value = unsafe { api!(ServerInfoGetFieldC(info, name.as_ptr())) };
+        // SAFETY: the server gives a C string or null.
+        (!value.is_null()).then(|| {
+            unsafe { CStr::from_ptr(value) }
+                .to_string_lossy()
+                .into_owned()
+        })
+    };
+    let redis_version = field(c"redis_version").and_then(|text| parse_version(&text));
+    let valkey_version = field(c"valkey_version").and_then(|text| parse_version(&text));
+    // SAFETY: the information is ours to free.
+    unsafe { api!(FreeServerInfo(ctx, info)) };
+    let redis_version = redis_version?;
+    Some(match valkey_version {
+        Some(version) => Dialect {
+            flavour: Flavour::Valkey,
+            version,
+            redis_version,
+        },
+        None => Dialect {
+            flavour: Flavour::Redis,
+            version: redis_version,
+            redis_version,
+        },
+    })
+}
+
+fn parse_version(text: &str) -> Option<u32> {
+    let mut parts = text.split('.').map(|part| part.parse().ok());
+    Some(version(
+        parts.next()??,
+        parts.next()??,
+        parts.next().flatten().unwrap_or(0),
+    ))
+}
+
+fn log(ctx: *mut RedisModuleCtx, level: &CStr, line: &str) {
+    let line = CString::new(line).unwrap_or_default();
+    // SAFETY: the context is live and the format takes one C string.
+    unsafe { api!(Log(ctx, level.as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
+}

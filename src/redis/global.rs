@@ -1,0 +1,52 @@
+//! The one global: what the module keeps between commands.
+
+use std::cell::UnsafeCell;
+
+use super::facts::FactsCache;
+use super::user::StockCommands;
+use crate::engine::Engine;
+
+/// What the module keeps between commands.
+pub(super) struct Module {
+    /// The scripting subsystem.
+    pub(super) engine: Engine,
+    /// What the server said of its commands.
+    pub(super) facts: FactsCache,
+    /// The stock commands whose permission a caller needs too.
+    pub(super) stock: StockCommands,
+}
+
+struct Slot(UnsafeCell<Option<Module>>);
+
+// SAFETY: the slot is touched by the server's main thread only: at load and unload, and in callbacks, which
+// the server makes on that thread.
+unsafe impl Sync for Slot {}
+
+static MODULE: Slot = Slot(UnsafeCell::new(None));
+
+/// The module's state; `None` before it is loaded.
+///
+/// # Safety
+/// Only on the server's main thread, and not kept across the end of the callback.
+pub(super) unsafe fn module<'a>() -> Option<&'a Module> {
+    // SAFETY: writes happen only in `install` and `remove`, when no callback is running.
+    unsafe { (*MODULE.0.get()).as_ref() }
+}
+
+/// Sets the module's state.
+///
+/// # Safety
+/// Only while the module is loaded, on the server's main thread.
+pub(super) unsafe fn install(module: Module) {
+    // SAFETY: no reference to the state exists yet.
+    unsafe { *MODULE.0.get() = Some(module) };
+}
+
+/// Drops the module's state.
+///
+/// # Safety
+/// Only while the module is unloaded, on the server's main thread.
+pub(super) unsafe fn remove() {
+    // SAFETY: no callback is running, so no reference to the state exists.
+    unsafe { *MODULE.0.get() = None };
+}

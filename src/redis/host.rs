@@ -1,0 +1,256 @@
+//! [`Host`] on the server's main thread.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int};
+
+use redis_module::raw::{self, RedisModuleCtx};
+use smallvec::SmallVec;
+
+use super::api::api;
+use super::call::{self, RawReply, Strings};
+use super::global::Module;
+use super::user::User;
+use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
+use crate::policy::call_errors::Refusal;
+use crate::policy::call_rules::{CallMode, CommandFacts};
+use crate::policy::key_slot::key_slot;
+use crate::policy::{Demand, Dialect, ServerState};
+use crate::resp::ErrorReply;
+
+/// The server, for one command of one client.
+pub struct RedisHost {
+    ctx: *mut RedisModuleCtx,
+    module: &'static Module,
+    /// The caller's client has a user to run commands as.
+    has_user: Cell<bool>,
+    /// The database the command was called in, once the script selected another.
+    own_db: Cell<Option<c_int>>,
+}
+
+impl RedisHost {
+    /// The server as the command of `ctx` sees it.
+    ///
+    /// # Safety
+    /// `ctx` is the context of a command that is running, and both arguments outlive the value.
+    pub(super) unsafe fn new(ctx: *mut RedisModuleCtx, module: &'static Module) -> Self {
+        Self {
+            ctx,
+            module,
+            has_user: Cell::new(true),
+            own_db: Cell::new(None),
+        }
+    }
+
+    fn flags(&self) -> u32 {
+        // SAFETY: the context is live.
+        unsafe { api!(GetContextFlags(self.ctx)) }.cast_unsigned()
+    }
+
+    /// The keys of a command.
+    fn keys<'a>(&self, argv: &[&'a [u8]]) -> Vec<&'a [u8]> {
+        let strings = Strings::new(argv);
+        let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
+        let mut count = 0;
+        // SAFETY: the strings are live; the server gives an array of its own or null.
+        let positions = unsafe {
+            api!(GetCommandKeysWithFlags(
+                self.ctx,
+                strings.as_slice().as_ptr().cast_mut(),
+                argc,
+                &mut count,
+                std::ptr::null_mut()
+            ))
+        };
+        if positions.is_null() {
+            return Vec::new();
+        }
+        let count = usize::try_from(count).unwrap_or_default();
+        // SAFETY: the server gave that many positions.
+        let found = unsafe { std::slice::from_raw_parts(positions, count) };
+        let keys = found
+            .iter()
+            .filter_map(|&at| argv.get(usize::try_from(at).ok()?).copied());
+        let keys = keys.collect();
+        // SAFETY: the array is ours to free.
+        unsafe { api!(Free(positions.cast())) };
+        keys
+    }
+
+    /// The server's refusal of `name` as a script's call, without the dash.
+    fn refusal(&self, name: &CStr, modifiers: &[u8]) -> Option<ErrorReply> {
+        // SAFETY: the context is live.
+        let outcome = unsafe { call::checked(self.ctx, name.as_ptr(), &[], modifiers) };
+        outcome
+            .err()
+            .map(|refused| ErrorReply::from_line(refused.line))
+    }
+}
+
+impl Drop for RedisHost {
+    fn drop(&mut self) {
+        if let Some(db) = self.own_db.get() {
+            // SAFETY: the context is live, and the database was selected before.
+            unsafe { api!(SelectDb(self.ctx, db)) };
+        }
+    }
+}
+
+impl Host for RedisHost {
+    type Reply = RawReply;
+
+    #[inline]
+    fn dialect(&self) -> Dialect {
+        self.module.engine.dialect()
+    }
+
+    fn server_state(&self) -> ServerState {
+        let flags = self.flags();
+        ServerState {
+            cluster: flags & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0,
+            obeyed: flags & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0,
+            stale: flags & raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE != 0,
+        }
+    }
+
+    fn unmet(&self, demand: Demand) -> Option<ErrorReply> {
+        if demand.write {
+            let modifiers: &[u8] = if demand.memory { b"SME" } else { b"SE" };
+            let error = self.refusal(c"LUA.WRITEPROBE", modifiers)?;
+            let stale = error.line().starts_with(b"MASTERDOWN");
+            return (!stale || demand.fresh).then_some(error);
+        }
+        if demand.fresh && self.server_state().stale {
+            return self.refusal(c"PING", b"SE");
+        }
+        None
+    }
+
+    #[inline]
+    fn facts(&self, argv: &[&[u8]]) -> Option<CommandFacts> {
+        self.module.facts.get(self.ctx, argv)
+    }
+
+    fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<RawReply> {
+        let Some((name, args)) = argv.split_first() else {
+            return CallOutcome::Refused(Refusal::Unknown, Vec::new());
+        };
+        let name = name.as_ptr().cast::<c_char>();
+        let modifiers = modifiers(mode, self.has_user.get());
+        // SAFETY: the context is live; a NUL follows the name, which has none in it, or the server's
+        // facts would not know it.
+        match unsafe { call::checked(self.ctx, name, args, &modifiers) } {
+            Ok(reply) => CallOutcome::Reply(reply),
+            Err(refused) => match refused.refusal {
+                Some(refusal) => CallOutcome::Refused(refusal, refused.line),
+                None if self.has_user.replace(false) => self.call(argv, mode),
+                None => CallOutcome::Refused(Refusal::Acl, refused.line),
+            },
+        }
+    }
+
+    fn select(&self, db: i32) {
+        if self.own_db.get().is_none() {
+            // SAFETY: the context is live.
+            self.own_db
+                .set(Some(unsafe { api!(GetSelectedDb(self.ctx)) }));
+        }
+        // SAFETY: the server just took the number.
+        unsafe { api!(SelectDb(self.ctx, db)) };
+    }
+
+    fn permission(&self, argv: &[&[u8]]) -> Permission {
+        let Some(facts) = self.facts(argv) else {
+            return Permission::NoSuchCommand;
+        };
+        let Some(user) = User::of(self.ctx) else {
+            return Permission::Granted;
+        };
+        let mut argv: SmallVec<[&[u8]; 8]> = argv.into();
+        // Older servers read past the end of a command that is too short to have its number of keys.
+        let least = facts.arity.unsigned_abs() as usize;
+        if argv.len() < least {
+            argv.resize(least, b"0");
+        }
+        user.permission(Strings::new(&argv).as_slice())
+    }
+
+    fn acl_refusal(&self, argv: &[&[u8]]) -> Option<Vec<u8>> {
+        if !self.has_user.get() || self.permission(argv) != Permission::Denied {
+            return None;
+        }
+        // The user is denied, so this call only makes the server say so, in its words and its ACL log.
+        let (name, args) = argv.split_first()?;
+        // SAFETY: as in `call`.
+        let outcome = unsafe { call::checked(self.ctx, name.as_ptr().cast(), args, b"CE") };
+        outcome.err().map(|refused| refused.line)
+    }
+
+    fn key_slots(&self, argv: &[&[u8]]) -> KeySlots {
+        let mut slots = self.keys(argv).into_iter().map(key_slot);
+        match slots.next() {
+            None => KeySlots::None,
+            Some(first) if slots.all(|slot| slot == first) => KeySlots::One(first),
+            Some(_) => KeySlots::Several,
+        }
+    }
+
+    fn serves_keys(&self, argv: &[&[u8]]) -> bool {
+        // The command reads nothing but whether the keys are there.
+        let keys = self.keys(argv);
+        // SAFETY: the context is live.
+        keys.is_empty()
+            || unsafe { call::checked(self.ctx, c"EXISTS".as_ptr(), &keys, b"E") }.is_ok()
+    }
+
+    fn flushes_lazily(&self) -> bool {
+        let args: [&[u8]; 2] = [b"GET", b"lazyfree-lazy-user-flush"];
+        call::plain(self.ctx, c"CONFIG", &args, |proto| {
+            proto.ends_with(b"\r\nyes\r\n")
+        })
+        .unwrap_or_default()
+    }
+
+    fn log(&self, level: LogLevel, line: &[u8]) {
+        let level = match level {
+            LogLevel::Debug => c"debug",
+            LogLevel::Verbose => c"verbose",
+            LogLevel::Notice => c"notice",
+            LogLevel::Warning => c"warning",
+        };
+        let text: Vec<u8> = line
+            .iter()
+            .copied()
+            .take_while(|&byte| byte != 0)
+            .chain([0])
+            .collect();
+        // SAFETY: the context is live and the format takes one C string.
+        unsafe {
+            api!(Log(
+                self.ctx,
+                level.as_ptr(),
+                c"%s".as_ptr(),
+                text.as_ptr().cast::<c_char>()
+            ))
+        };
+    }
+}
+
+/// The letters by which `RM_Call` knows a mode.
+///
+/// Effects always replicate (`!`): without it the server would also keep the deletion of an expired key to
+/// itself. `A` and `R` take the AOF and the replicas out.
+fn modifiers(mode: CallMode, as_user: bool) -> SmallVec<[u8; 8]> {
+    let mut letters = SmallVec::from_slice(b"!E");
+    let mut add = |wanted: bool, letter: u8| {
+        if wanted {
+            letters.push(letter);
+        }
+    };
+    add(as_user, b'C');
+    add(mode.contains(CallMode::SCRIPT_RULES), b'S');
+    add(mode.contains(CallMode::DENY_OOM), b'M');
+    add(mode.contains(CallMode::RESP3), b'3');
+    add(mode.contains(CallMode::NO_AOF), b'A');
+    add(mode.contains(CallMode::NO_REPLICAS), b'R');
+    letters
+}

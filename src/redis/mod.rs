@@ -1,0 +1,19 @@
+//! The server's edge: the only user of the module API.
+#![expect(unsafe_code, reason = "the fence around the module API")]
+
+mod alloc;
+mod api;
+mod call;
+mod config;
+mod dispatch;
+mod entry;
+mod facts;
+mod global;
+mod host;
+mod info;
+mod register;
+mod reply;
+mod user;
+
+pub use host::RedisHost;
+pub use reply::ClientReply;

@@ -1,0 +1,103 @@
+//! The caller's user, and what the ACL lets it do.
+
+use std::ptr::NonNull;
+
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString, RedisModuleUser};
+
+use super::api::api;
+use super::call::{Strings, errno};
+use crate::commands::{COMMANDS, CommandSpec};
+use crate::host::Permission;
+
+/// The user of a client; freed with the value.
+pub(super) struct User(NonNull<RedisModuleUser>);
+
+impl User {
+    /// The user of the client behind `ctx`; `None` when the client has none, as the master link.
+    pub(super) fn of(ctx: *mut RedisModuleCtx) -> Option<Self> {
+        // SAFETY: callers give the context of a command; a client without a user is the master link or
+        // the AOF, which never get here: scripts replicate their effects only.
+        let name = unsafe { api!(GetCurrentUserName(ctx)) };
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: the name is live.
+        let user = unsafe { api!(GetModuleUserFromUserName(name)) };
+        // SAFETY: the name is ours to free.
+        unsafe { api!(FreeString(ctx, name)) };
+        NonNull::new(user).map(Self)
+    }
+
+    /// Whether the user may run `argv`.
+    pub(super) fn permission(&self, argv: &[*mut RedisModuleString]) -> Permission {
+        let argc = i32::try_from(argv.len()).unwrap_or(i32::MAX);
+        // SAFETY: the user and the strings are live; the server only reads the array.
+        let status = unsafe {
+            api!(ACLCheckCommandPermissions(
+                self.0.as_ptr(),
+                argv.as_ptr().cast_mut(),
+                argc
+            ))
+        };
+        match status {
+            0 => Permission::Granted,
+            _ if errno() == libc::ENOENT => Permission::NoSuchCommand,
+            _ => Permission::Denied,
+        }
+    }
+
+    /// Notes in the ACL log that the user may not run `command`.
+    fn log_denied(&self, ctx: *mut RedisModuleCtx, command: *mut RedisModuleString) {
+        let reason = raw::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_CMD;
+        // SAFETY: all three are live.
+        unsafe { api!(ACLAddLogEntry(ctx, self.0.as_ptr(), command, reason)) };
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // SAFETY: the user is ours to free.
+        unsafe { api!(FreeModuleUser(self.0.as_ptr())) };
+    }
+}
+
+/// The stock commands by place of their counterpart in [`COMMANDS`].
+///
+/// Who may not run the stock command may not run ours: servers before 7.2 cannot put module commands in
+/// `@scripting`, so a rule such as `-@scripting` would not cover them.
+pub(super) struct StockCommands(Vec<Option<Strings>>);
+
+impl StockCommands {
+    /// Prepares the commands.
+    pub(super) fn new() -> Self {
+        Self(COMMANDS.iter().map(Self::probe).collect())
+    }
+
+    /// The stock command with arguments that name no key.
+    fn probe(spec: &CommandSpec) -> Option<Strings> {
+        let words: Vec<&[u8]> = spec.replaces?.split('|').map(str::as_bytes).collect();
+        let fill = usize::try_from(spec.arity.unsigned_abs()).unwrap_or_default();
+        let mut argv = words;
+        let missing = fill.saturating_sub(argv.len());
+        argv.extend(std::iter::repeat_n(&b"0"[..], missing));
+        Some(Strings::new(&argv))
+    }
+
+    /// Whether the caller may run the stock counterpart of command `index`; a refusal is logged.
+    pub(super) fn permits(&self, ctx: *mut RedisModuleCtx, index: usize) -> bool {
+        let Some(Some(argv)) = self.0.get(index) else {
+            return true;
+        };
+        let Some(user) = User::of(ctx) else {
+            return true;
+        };
+        // A server without the stock command, renamed away, has no rule about it.
+        if user.permission(argv.as_slice()) != Permission::Denied {
+            return true;
+        }
+        if let Some(name) = argv.as_slice().first() {
+            user.log_denied(ctx, *name);
+        }
+        false
+    }
+}
