@@ -1,0 +1,209 @@
+//! `cargo xtask test`: every check of the project, in the order in which a failure is cheapest.
+//!
+//! The last line is always `N passed, N failed` alone, summed over what the test programs report, so
+//! that a machine can read the outcome. A step that fails before the tests counts as one failure.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::module;
+use crate::options::{Arguments, Verb};
+use crate::process::{cannot_start, cargo, ending, line, run};
+use crate::python;
+use crate::system;
+
+/// Declares the verb.
+pub const VERB: Verb = Verb {
+    name: "test",
+    summary: "install what is missing, then run every check: format, lints, docs, build, tests",
+    flags: &[],
+    operands: None,
+    rest: None,
+    run: test,
+};
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+/// The checks ran, and some of them failed; the terminal has been told.
+#[derive(Debug)]
+pub struct ChecksFailed;
+
+impl fmt::Display for ChecksFailed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the checks did not pass")
+    }
+}
+
+impl std::error::Error for ChecksFailed {}
+
+fn test(_: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let outcome = all_steps(&mut tally);
+    if outcome.is_err() && tally.failed == 0 {
+        tally.failed = 1;
+    }
+    match &outcome {
+        Ok(()) => println!("\n==> everything passed in {}", seconds(start.elapsed())),
+        Err(error) => println!("\n==> FAILED: {error:#}"),
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    outcome.map_err(|_| ChecksFailed.into())
+}
+
+fn all_steps(tally: &mut Tally) -> Result<()> {
+    step("system packages", || {
+        system::ensure(&[
+            &system::C_COMPILER,
+            &system::LIBCLANG,
+            &system::REDIS_SERVER,
+            &system::REDIS_CLI,
+            &system::PYTHON,
+        ])
+    })?;
+    let python = step("Python environment", python::environment)?;
+    step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("lints", || {
+        run(cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--"])
+            .args(["--deny", "warnings"]))
+    })?;
+    step("docs", || {
+        run(cargo()
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    let module = step("build", module::build)?;
+    step("tests", || {
+        let mut command = cargo();
+        command
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .env("REDLUA_MODULE", module)
+            .env("REDLUA_PYTHON", python);
+        run_tests(&mut command, tally)
+    })
+}
+
+fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("\n==> {name}");
+    let start = Instant::now();
+    let value = work().with_context(|| format!("the step '{name}'"))?;
+    println!("==> {name}: done in {}", seconds(start.elapsed()));
+    Ok(value)
+}
+
+/// Runs the test programs, shows what they print, and adds up their results.
+fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let what = line(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| cannot_start(command))?;
+    let output = child.stdout.take().context("the tests have no output")?;
+    copy_and_count(BufReader::new(output), std::io::stdout(), tally)?;
+    let status = child.wait()?;
+    if !status.success() {
+        // A test program that died has no result line of its own.
+        tally.failed = tally.failed.max(1);
+        bail!("{what} failed: {}", ending(status));
+    }
+    if tally.passed == 0 {
+        bail!("{what} ran no test");
+    }
+    Ok(())
+}
+
+fn copy_and_count(
+    mut reader: impl BufRead,
+    mut writer: impl Write,
+    tally: &mut Tally,
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    // Bytes and not text: a test that fails on strange bytes may print them.
+    while reader.read_until(b'\n', &mut bytes)? > 0 {
+        writer.write_all(&bytes)?;
+        if let Some(found) = result_line(&String::from_utf8_lossy(&bytes)) {
+            tally.passed += found.passed;
+            tally.failed += found.failed;
+        }
+        bytes.clear();
+    }
+    Ok(())
+}
+
+/// Reads the line with which the test harness ends each test program.
+fn result_line(text: &str) -> Option<Tally> {
+    let rest = text.trim().strip_prefix("test result: ")?;
+    let (_, counts) = rest.split_once(". ")?;
+    let mut words = counts.split([' ', ';']).filter(|word| !word.is_empty());
+    let passed = words.next()?.parse().ok()?;
+    if words.next()? != "passed" {
+        return None;
+    }
+    let failed = words.next()?.parse().ok()?;
+    Some(Tally { passed, failed })
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_summed_and_everything_is_shown() {
+        let output = b"running 2 tests\n\xff\n\
+            test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+            test result: FAILED. 5 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n\
+            test result: nonsense\nlast line without an end";
+        let (mut shown, mut tally) = (Vec::new(), Tally::default());
+        copy_and_count(&output[..], &mut shown, &mut tally).unwrap();
+        assert_eq!(shown, output);
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 7,
+                failed: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_failing_test_program_counts_even_without_a_result_line() {
+        let mut tally = Tally::default();
+        let outcome = run_tests(Command::new("sh").args(["-c", "exit 101"]), &mut tally);
+        assert!(outcome.is_err());
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 0,
+                failed: 1
+            }
+        );
+    }
+
+    #[test]
+    fn a_run_without_tests_is_a_failure() {
+        assert!(run_tests(&mut Command::new("true"), &mut Tally::default()).is_err());
+    }
+
+    #[test]
+    fn a_failing_step_names_itself() {
+        let outcome: Result<()> = step("lints", || bail!("too long"));
+        assert_eq!(
+            format!("{:#}", outcome.expect_err("fails")),
+            "the step 'lints': too long"
+        );
+    }
+}
