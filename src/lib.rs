@@ -26,6 +26,8 @@ pub mod host;
 pub mod policy;
 #[cfg(not(test))]
 pub mod redis;
+#[cfg(test)]
+mod reference;
 mod register;
 pub mod resp;
 pub mod script;

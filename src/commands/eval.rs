@@ -31,7 +31,11 @@ register!(COMMANDS: EVAL: CommandSpec = CommandSpec {
     since: "2.6.0",
     arity: -3,
     flags: RUN_FLAGS.union(CommandFlags::MAY_REPLICATE),
-    keys: Keys::Counted { at: 2, access: KeyAccess::ReadWrite },
+    keys: Keys::Counted {
+        at: 2,
+        access: KeyAccess::ReadWrite,
+        notes: Some(c"We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"),
+    },
     args: ARGS,
     handler: Some(|call| eval(call, Access::ReadWrite)),
     ..CommandSpec::DEFAULT
@@ -44,7 +48,11 @@ register!(COMMANDS: EVAL_RO: CommandSpec = CommandSpec {
     since: "7.0.0",
     arity: -3,
     flags: RUN_FLAGS.union(CommandFlags::READ_ONLY),
-    keys: Keys::Counted { at: 2, access: KeyAccess::Read },
+    keys: Keys::Counted {
+        at: 2,
+        access: KeyAccess::Read,
+        notes: Some(c"We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"),
+    },
     args: ARGS,
     handler: Some(|call| eval(call, Access::ReadOnly)),
     ..CommandSpec::DEFAULT

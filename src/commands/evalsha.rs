@@ -17,7 +17,7 @@ register!(COMMANDS: EVALSHA: CommandSpec = CommandSpec {
     since: "2.6.0",
     arity: -3,
     flags: RUN_FLAGS.union(CommandFlags::MAY_REPLICATE),
-    keys: Keys::Counted { at: 2, access: KeyAccess::ReadWrite },
+    keys: Keys::Counted { at: 2, access: KeyAccess::ReadWrite, notes: None },
     args: ARGS,
     handler: Some(|call| evalsha(call, Access::ReadWrite)),
     ..CommandSpec::DEFAULT
@@ -30,7 +30,7 @@ register!(COMMANDS: EVALSHA_RO: CommandSpec = CommandSpec {
     since: "7.0.0",
     arity: -3,
     flags: RUN_FLAGS.union(CommandFlags::READ_ONLY),
-    keys: Keys::Counted { at: 2, access: KeyAccess::Read },
+    keys: Keys::Counted { at: 2, access: KeyAccess::Read, notes: None },
     args: ARGS,
     handler: Some(|call| evalsha(call, Access::ReadOnly)),
     ..CommandSpec::DEFAULT

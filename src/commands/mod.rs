@@ -9,4 +9,5 @@ mod spec;
 
 pub use spec::{
     Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Handler, Invocation, KeyAccess, Keys,
+    internal_error, no_permission,
 };

@@ -1,13 +1,28 @@
 //! The declaration of a command, and what its handler gets.
 
+use std::ffi::CStr;
+
 use crate::engine::Engine;
 use crate::host::ServerHost;
-use crate::resp::{ErrorReply, ReplySink};
+use crate::policy::Dialect;
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 
 /// All commands and subcommands of the module.
 #[linkme::distributed_slice]
 #[allow(unsafe_code)] // linkme places the slice in a linker section
 pub static COMMANDS: [CommandSpec];
+
+register!(ERRORS: INTERNAL_ERROR: ErrorSpec = ErrorSpec::module(
+    "ERR",
+    "internal error",
+    "A bug was met: the server goes on, with a fresh virtual machine.",
+));
+register!(ERRORS: NO_PERMISSION: ErrorSpec = ErrorSpec::stock(
+    "NOPERM",
+    "User {} has no permissions to run the '{}' command",
+    "The caller may not run the stock command this one is the counterpart of.",
+).before_7_2("this user has no permissions to run the '{}' command"));
 
 bitflags::bitflags! {
     /// Command flags, named as the server names them.
@@ -58,6 +73,8 @@ pub enum Keys {
         at: usize,
         /// How they are used.
         access: KeyAccess,
+        /// A remark for readers of `COMMAND INFO`.
+        notes: Option<&'static CStr>,
     },
 }
 
@@ -189,6 +206,26 @@ impl CommandSpec {
     pub fn subcommand(&self) -> Option<(&'static str, &'static str)> {
         self.name.split_once('|')
     }
+}
+
+/// The error of a command in which a bug was met.
+pub fn internal_error(dialect: Dialect) -> ErrorReply {
+    ErrorReply::new(&INTERNAL_ERROR, dialect)
+}
+
+/// The error of a caller who may not run `spec`.
+///
+/// Stock: `server.c` `processCommand`.
+pub fn no_permission(spec: &CommandSpec, user: &[u8], dialect: Dialect) -> ErrorReply {
+    let command = spec.name.to_ascii_lowercase();
+    let details: &[&[u8]] = &[user, command.as_bytes()];
+    // Redis 7.0 does not name the user.
+    let first = usize::from(dialect.is_before_7_2());
+    ErrorReply::with(
+        &NO_PERMISSION,
+        dialect,
+        details.get(first..).unwrap_or_default(),
+    )
 }
 
 /// The reply `OK`.

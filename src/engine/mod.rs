@@ -4,8 +4,9 @@ mod request;
 mod run;
 mod scripts;
 mod state;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use request::{NOTHING, integer};
-pub use request::{RunRequest, Source};
-pub(crate) use state::flushes_in_background;
+pub use request::{NOTHING, RunRequest, Source, integer};
+pub use state::flushes_in_background;
 pub use state::{Engine, EngineStats, FlushMode};

@@ -4,6 +4,7 @@ use crate::policy::Dialect;
 use crate::policy::admission::Access;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
+use crate::vm::Inputs;
 
 register!(ERRORS: KEYS_NOT_A_NUMBER: ErrorSpec = ErrorSpec::stock(
     "ERR",
@@ -22,7 +23,7 @@ register!(ERRORS: NEGATIVE_KEYS: ErrorSpec = ErrorSpec::stock(
 ));
 
 /// An argument that is not there; arity keeps it from being used.
-pub(crate) const NOTHING: &[u8] = b"";
+pub const NOTHING: &[u8] = b"";
 
 /// The script of a run.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +53,7 @@ impl<'a> RunRequest<'a> {
     /// The number of keys is wrong.
     ///
     /// Stock: `eval.c` `evalGenericCommand`.
-    pub(super) fn keys_and_args(
-        &self,
-        dialect: Dialect,
-    ) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]]), ErrorReply> {
+    pub(super) fn inputs(&self, dialect: Dialect) -> Result<Inputs<'a>, ErrorReply> {
         let (count, rest) = self.arguments.split_first().unwrap_or((&NOTHING, &[]));
         let count = integer(count).ok_or_else(|| ErrorReply::new(&KEYS_NOT_A_NUMBER, dialect))?;
         if count < 0 {
@@ -64,6 +62,7 @@ impl<'a> RunRequest<'a> {
         usize::try_from(count)
             .ok()
             .and_then(|count| rest.split_at_checked(count))
+            .map(|(keys, args)| Inputs { keys, args })
             .ok_or_else(|| ErrorReply::new(&TOO_MANY_KEYS, dialect))
     }
 }
@@ -71,7 +70,7 @@ impl<'a> RunRequest<'a> {
 /// An integer in the only form Redis takes: no sign but a minus, no blanks, no leading zeros.
 ///
 /// Stock: `util.c` `string2ll`.
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+pub fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let canonical = match digits {
         [b'0'] => text.len() == 1,
@@ -123,8 +122,8 @@ mod tests {
                 access: Access::ReadWrite,
             };
             request
-                .keys_and_args(host)
-                .map(|(keys, args)| (keys.len(), args.len()))
+                .inputs(host)
+                .map(|inputs| (inputs.keys.len(), inputs.args.len()))
         };
         assert_eq!(split(&[b"0"]), Ok((0, 0)));
         assert_eq!(split(&[b"1", b"k", b"a"]), Ok((1, 1)));

@@ -10,7 +10,7 @@ use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::{Origin, Sha1, shebang};
-use crate::vm::{InvokeError, RunContext};
+use crate::vm::{Inputs, InvokeError, RunContext};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
@@ -33,7 +33,7 @@ impl Engine {
     ) -> Result<(), ErrorReply> {
         let found = self.find(request.source)?;
         self.gate(host, request.source, found)?;
-        let (keys, args) = request.keys_and_args(self.dialect)?;
+        let inputs = request.inputs(self.dialect)?;
         let found = match (found, request.source) {
             (Some(found), _) => found,
             (None, Source::Body(body)) => self.compile_new(body, Origin::Eval)?,
@@ -41,8 +41,8 @@ impl Engine {
         };
         let server = host.server_state();
         let grant = self.admit(host, request, &found, &server)?;
-        let slot =
-            (server.cluster && !server.obeyed).then(|| keys.first().map(|key| key_slot(key)));
+        let slot = (server.cluster && !server.obeyed)
+            .then(|| inputs.keys.first().map(|key| key_slot(key)));
         let run = RunContext {
             host,
             script: found.sha1,
@@ -50,7 +50,7 @@ impl Engine {
             server,
             state: RunState::new(slot.flatten()),
         };
-        self.invoke(&run, &found, keys, args, reply)
+        self.invoke(&run, &found, inputs, reply)
     }
 
     /// Finds the script, if it is cached.
@@ -106,14 +106,13 @@ impl Engine {
         &self,
         run: &RunContext<'_>,
         found: &Found,
-        keys: &[&[u8]],
-        args: &[&[u8]],
+        inputs: Inputs<'_>,
         reply: &mut S,
     ) -> Result<(), ErrorReply> {
         let vm = self.vm();
         let function = self.function(&vm, found)?;
         self.runs.set(self.runs.get() + 1);
-        let outcome = vm.invoke(run, function, keys, args, reply);
+        let outcome = vm.invoke(run, function, inputs, reply);
         if vm.is_poisoned() || matches!(outcome, Err(InvokeError::Memory(_))) {
             self.rebuild();
         }

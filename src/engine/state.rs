@@ -45,7 +45,7 @@ pub struct EngineStats {
 static BACKGROUND_FLUSHES: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether a flush goes on in a thread: the module's code must stay until it ends.
-pub(crate) fn flushes_in_background() -> bool {
+pub fn flushes_in_background() -> bool {
     BACKGROUND_FLUSHES.load(Ordering::Acquire) > 0
 }
 

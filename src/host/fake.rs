@@ -65,7 +65,7 @@ impl Host for FakeHost {
             b"set" => Traits::WRITE | Traits::DENY_OOM,
             b"del" => Traits::WRITE,
             b"multi" => Traits::NO_SCRIPT,
-            b"select" => Traits::SELECT,
+            b"select" => Traits::QUIRK,
             _ => return None,
         };
         Some(CommandFacts { arity: -1, traits })

@@ -38,8 +38,10 @@ bitflags::bitflags! {
         const DENY_OOM = 1 << 2;
         /// May not be called by a script.
         const NO_SCRIPT = 1 << 3;
-        /// Is `SELECT`, which a script scopes to itself.
-        const SELECT = 1 << 4;
+        /// Does something else when a script calls it; [`crate::policy::quirks`] says what.
+        const QUIRK = 1 << 4;
+        /// Groups subcommands.
+        const CONTAINER = 1 << 5;
     }
 
     /// How the host calls a command.

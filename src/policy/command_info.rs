@@ -1,6 +1,7 @@
 //! Reads what `COMMAND` and `COMMAND INFO` say of a command.
 
 use super::call_rules::{CommandFacts, Traits};
+use super::quirks::QUIRKS;
 use crate::resp::{Token, Tokens};
 
 /// One command with its subcommands.
@@ -49,8 +50,8 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
     if MAY_REPLICATE.contains(&name.as_slice()) {
         traits |= Traits::MAY_REPLICATE;
     }
-    if name == b"select" {
-        traits |= Traits::SELECT;
+    if QUIRKS.contains(&name.as_slice()) {
+        traits |= Traits::QUIRK;
     }
     // Key positions, and since 7.0 categories, tips and key specifications.
     let mut subcommands = Vec::new();
@@ -60,6 +61,9 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
         tokens.skip(fields - 10);
     } else {
         tokens.skip(fields - 3);
+    }
+    if !subcommands.is_empty() {
+        traits |= Traits::CONTAINER;
     }
     Some(CommandInfo {
         name,

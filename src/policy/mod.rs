@@ -8,6 +8,7 @@ pub mod call_rules;
 pub mod command_info;
 mod dialect;
 pub mod key_slot;
+pub mod quirks;
 mod run_state;
 mod server_state;
 

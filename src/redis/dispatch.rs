@@ -14,20 +14,8 @@ use super::api::api;
 use super::global::{self, Module};
 use super::host::RedisHost;
 use super::reply::ClientReply;
-use crate::commands::{COMMANDS, CommandSpec, Invocation, KeyAccess, Keys};
-use crate::register::register;
-use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
-
-register!(ERRORS: INTERNAL_ERROR: ErrorSpec = ErrorSpec::module(
-    "ERR",
-    "internal error",
-    "A bug was met; the log has a line about it, the server goes on with a fresh virtual machine.",
-));
-register!(ERRORS: NO_PERMISSION: ErrorSpec = ErrorSpec::stock(
-    "NOPERM",
-    "User {} has no permissions to run the '{}' command",
-    "The caller may not run the stock command this one is the counterpart of.",
-));
+use crate::commands::{self, COMMANDS, CommandSpec, Invocation, KeyAccess, Keys};
+use crate::resp::{ErrorReply, ReplySink};
 
 /// A command callback as the server calls it.
 pub(super) type Callback =
@@ -55,9 +43,13 @@ unsafe extern "C" fn callback<const INDEX: usize>(
 /// Runs `work`; a panic in it becomes an error reply and a line in the log.
 fn guard(ctx: *mut RedisModuleCtx, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        // SAFETY: callbacks of commands run on the main thread.
+        let Some(module) = (unsafe { global::module() }) else {
+            return;
+        };
         // SAFETY: the context is live.
         let mut reply = unsafe { ClientReply::new(ctx) };
-        reply.error(b"ERR internal error");
+        reply.error(commands::internal_error(module.engine.dialect()).line());
     }
 }
 
@@ -70,7 +62,7 @@ unsafe fn run(index: usize, ctx: *mut RedisModuleCtx, argv: &[*mut RedisModuleSt
     let Some(spec) = COMMANDS.get(index) else {
         return;
     };
-    if let Keys::Counted { at, access } = spec.keys {
+    if let Keys::Counted { at, access, .. } = spec.keys {
         // SAFETY: the context is live.
         if unsafe { api!(IsKeysPositionRequest(ctx)) } != 0 {
             // SAFETY: as this function.
@@ -173,17 +165,11 @@ unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
 
 #[cold]
 fn no_permission(ctx: *mut RedisModuleCtx, module: &Module, spec: &CommandSpec) -> ErrorReply {
-    let dialect = module.engine.dialect();
-    let command = spec.name.to_ascii_lowercase();
-    if dialect.is_before_7_2() {
-        let line = format!("NOPERM this user has no permissions to run the '{command}' command");
-        return ErrorReply::from_line(line.into_bytes());
-    }
     // SAFETY: the caller was just found to have a user.
     let name = unsafe { api!(GetCurrentUserName(ctx)) };
     // SAFETY: the name is live until it is freed below.
-    let user = unsafe { bytes(name) }.to_vec();
+    let error = commands::no_permission(spec, unsafe { bytes(name) }, module.engine.dialect());
     // SAFETY: the name is ours to free.
     unsafe { api!(FreeString(ctx, name)) };
-    ErrorReply::with(&NO_PERMISSION, dialect, &[&user, command.as_bytes()])
+    error
 }

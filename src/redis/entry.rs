@@ -88,7 +88,7 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     // SAFETY: the module is being loaded, on the main thread.
     unsafe { global::install(module) };
     let event = RedisModuleEvent {
-        id: u64::from(raw::REDISMODULE_EVENT_MODULE_CHANGE),
+        id: raw::REDISMODULE_EVENT_MODULE_CHANGE,
         dataver: 1,
     };
     // SAFETY: the context is live; the callback is of the type the event has.
@@ -125,12 +125,12 @@ fn dialect(ctx: *mut RedisModuleCtx) -> Option<Dialect> {
     let field = |name: &CStr| {
         // SAFETY: the information is live until it is freed below.
         let value = unsafe { api!(ServerInfoGetFieldC(info, name.as_ptr())) };
-        // SAFETY: the server gives a C string or null.
-        (!value.is_null()).then(|| {
-            unsafe { CStr::from_ptr(value) }
-                .to_string_lossy()
-                .into_owned()
-        })
+        if value.is_null() {
+            return None;
+        }
+        // SAFETY: the server gives a C string.
+        let value = unsafe { CStr::from_ptr(value) };
+        Some(value.to_string_lossy().into_owned())
     };
     let redis_version = field(c"redis_version").and_then(|text| parse_version(&text));
     let valkey_version = field(c"valkey_version").and_then(|text| parse_version(&text));

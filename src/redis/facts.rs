@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use redis_module::raw::RedisModuleCtx;
 
 use super::call;
-use crate::policy::call_rules::CommandFacts;
+use crate::policy::call_rules::{CommandFacts, Traits};
 use crate::policy::command_info::{self, CommandInfo};
 
 /// Facts of all commands by name, in lower and in upper case.
@@ -32,7 +32,7 @@ impl FactsCache {
     /// Asks the server for all its commands.
     pub(super) fn fill(&self, ctx: *mut RedisModuleCtx) {
         self.outdated.set(false);
-        let infos = call::plain(ctx, c"COMMAND", &[], |proto| command_info::parse(proto));
+        let infos = call::plain(ctx, c"COMMAND", &[], command_info::parse);
         let mut commands = self.commands.borrow_mut();
         commands.clear();
         for info in infos.unwrap_or_default() {
@@ -67,6 +67,10 @@ impl FactsCache {
         if let Some(entry) = self.commands.borrow().get(lower.as_slice()) {
             return entry.facts_of(argv);
         }
+        // The server would take the full name of a subcommand here, which names no command.
+        if name.contains(&b'|') {
+            return None;
+        }
         let infos = call::plain(ctx, c"COMMAND", &[b"INFO", &lower], |proto| {
             command_info::parse(proto)
         })?;
@@ -98,7 +102,7 @@ impl Entry {
     #[inline]
     fn facts_of(&self, argv: &[&[u8]]) -> Option<CommandFacts> {
         match argv.get(1) {
-            Some(name) if !self.subcommands.is_empty() => self
+            Some(name) if self.facts.traits.contains(Traits::CONTAINER) => self
                 .subcommands
                 .get(name.to_ascii_lowercase().as_slice())
                 .copied(),

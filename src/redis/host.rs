@@ -12,7 +12,7 @@ use super::global::Module;
 use super::user::User;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::policy::call_errors::Refusal;
-use crate::policy::call_rules::{CallMode, CommandFacts};
+use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, Dialect, ServerState};
 use crate::resp::ErrorReply;
@@ -168,7 +168,7 @@ impl Host for RedisHost {
         let mut argv: SmallVec<[&[u8]; 8]> = argv.into();
         // Older servers read past the end of a command that is too short to have its number of keys.
         let least = facts.arity.unsigned_abs() as usize;
-        if argv.len() < least {
+        if argv.len() < least && !facts.traits.contains(Traits::CONTAINER) {
             argv.resize(least, b"0");
         }
         user.permission(Strings::new(&argv).as_slice())

@@ -1,13 +1,13 @@
 //! Commands: from their declarations to the server.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCommand, RedisModuleCtx};
 
 use super::api::api;
 use super::dispatch::{CALLBACKS, key_flags};
-use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, KeyAccess, Keys};
+use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Keys};
 
 /// Registers all commands, containers first.
 ///
@@ -16,7 +16,7 @@ use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, KeyAcce
 pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
     let specs = || COMMANDS.iter().zip(CALLBACKS);
     for (spec, callback) in specs().filter(|(spec, _)| spec.subcommand().is_none()) {
-        let name = c_string(spec.name);
+        let name = c_string(&spec.name.to_ascii_lowercase());
         let flags = c_string(&flags(spec));
         let callback = spec.handler.map(|_| *callback);
         // SAFETY: the context is that of the load; the server copies the strings.
@@ -41,7 +41,7 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
             continue;
         };
         let parent = find(ctx, container).ok_or(spec.name)?;
-        let own_name = c_string(own_name);
+        let own_name = c_string(&own_name.to_ascii_lowercase());
         let flags = c_string(&flags(spec));
         // SAFETY: as above.
         let status = unsafe {
@@ -152,13 +152,11 @@ static LAYOUT: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommandInfoV
 fn key_specs(keys: Keys) -> Vec<raw::RedisModuleCommandKeySpec> {
     // SAFETY: an all-zero specification ends the list.
     let end: raw::RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };
-    let Keys::Counted { at, access } = keys else {
+    let Keys::Counted { at, access, notes } = keys else {
         return vec![end];
     };
     let mut spec = end;
-    if access == KeyAccess::ReadWrite {
-        spec.notes = NOTES.as_ptr();
-    }
+    spec.notes = notes.map_or(ptr::null(), CStr::as_ptr);
     spec.flags = key_flags(access);
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = c_int::try_from(at).unwrap_or_default();
@@ -168,9 +166,6 @@ fn key_specs(keys: Keys) -> Vec<raw::RedisModuleCommandKeySpec> {
     spec.fk.keynum.keystep = 1;
     vec![spec, end]
 }
-
-const NOTES: &std::ffi::CStr =
-    c"We cannot tell how the keys will be used so we assume the worst, RW and UPDATE";
 
 /// The arguments of a command, ended by an empty one; `texts` keeps what they point to.
 fn arguments(args: &[Arg], texts: &mut Vec<Kept>) -> Vec<raw::RedisModuleCommandArg> {

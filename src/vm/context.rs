@@ -5,6 +5,15 @@ use crate::policy::admission::Grant;
 use crate::policy::{RunState, ServerState};
 use crate::script::Sha1;
 
+/// What a script gets from its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs<'a> {
+    /// The global `KEYS`.
+    pub keys: &'a [&'a [u8]],
+    /// The global `ARGV`.
+    pub args: &'a [&'a [u8]],
+}
+
 /// One run, as the Lua API sees it.
 pub struct RunContext<'a> {
     /// The server.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mlua::ffi::LUA_GLOBALSINDEX;
 
 use super::api::{self, ApiContexts, ApiSpec, LUA_API, Member};
-use super::context::RunContext;
+use super::context::{Inputs, RunContext};
 use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
 use super::random::Random;
 use super::sandbox;
@@ -70,12 +70,11 @@ impl Vm {
         &self,
         run: &RunContext<'_>,
         function: FunctionRef,
-        keys: &[&[u8]],
-        argv: &[&[u8]],
+        inputs: Inputs<'_>,
         sink: &mut S,
     ) -> Result<(), InvokeError> {
         debug_assert!(self.state.owns(function), "a function of another VM");
-        self.state.invoke(run, function, keys, argv, sink)
+        self.state.invoke(run, function, inputs, sink)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The Lua virtual machine and the API its scripts see.
 
-pub(crate) mod api;
+pub mod api;
 pub(crate) mod context;
 mod machine;
 mod native;
@@ -8,7 +8,7 @@ pub mod number;
 pub(crate) mod random;
 mod sandbox;
 
-pub use context::RunContext;
+pub use context::{Inputs, RunContext};
 pub use machine::Vm;
 pub use native::{CompileError, FunctionRef, InvokeError};
 pub use random::Random;

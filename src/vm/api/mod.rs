@@ -16,4 +16,4 @@ mod spec;
 mod version;
 
 pub(crate) use handler::handler;
-pub use spec::{ApiContexts, ApiSpec, LUA_API, Member};
+pub use spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};

@@ -17,6 +17,7 @@ use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal
 use crate::policy::call_rules::{
     CallMode, CommandFacts, Traits, UNKNOWN_COMMAND, WRITE_FROM_READ_ONLY, check_call,
 };
+use crate::policy::quirks::{Quirk, quirk};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 use crate::vm::context::RunContext;
@@ -36,6 +37,12 @@ register!(ERRORS: CALL_OUTSIDE_RUN: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "redis.call/pcall can only be called inside a script invocation",
     "`redis.call` is used while no script runs.",
+));
+
+register!(ERRORS: NO_BLOCK: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "{} command is not allowed with BLOCK option from scripts",
+    "`XREAD` or `XREADGROUP` is called with BLOCK on Redis before 7.4.",
 ));
 
 /// Arguments of a command without an allocation in the common case.
@@ -193,31 +200,60 @@ fn execute(
             ErrorReply::new(spec, dialect)
         })?;
     let slot = bound_slot(run, argv)?;
-    match host.call(argv, mode) {
+    let outcome = if facts.traits.contains(Traits::QUIRK) {
+        call_quirk(run, argv, mode)?
+    } else {
+        host.call(argv, mode)
+    };
+    match outcome {
         CallOutcome::Reply(reply) => {
             if let Some(slot) = slot {
                 run.state.slot.set(Some(slot));
             }
-            settle(run, argv, facts, reply.as_ref());
+            if facts.traits.contains(Traits::WRITE) {
+                run.state.dirty.set(true);
+            }
             Ok(reply)
         }
         CallOutcome::Refused(refusal, line) => Err(refused(run, argv, facts, mode, refusal, &line)),
     }
 }
 
-/// What a call that ran changes in the run.
-fn settle(run: &RunContext<'_>, argv: &[&[u8]], facts: CommandFacts, reply: &[u8]) {
-    if facts.traits.contains(Traits::WRITE) {
-        run.state.dirty.set(true);
-    }
-    if facts.traits.contains(Traits::SELECT) && reply.starts_with(b"+") {
-        let db = argv
-            .get(1)
-            .and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
-        if let Some(db) = db {
-            run.host.select(db);
+/// Calls a command that does something else when a script calls it.
+#[cold]
+fn call_quirk(
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+    mode: CallMode,
+) -> Result<CallOutcome<<ServerHost as Host>::Reply>, ErrorReply> {
+    let host = run.host;
+    match quirk(argv, host.dialect()) {
+        Quirk::None => {}
+        Quirk::Select(db) => {
+            let outcome = host.call(argv, mode);
+            if let CallOutcome::Reply(reply) = &outcome {
+                let proto: &[u8] = reply.as_ref();
+                if proto.starts_with(b"+") {
+                    host.select(db);
+                }
+            }
+            return Ok(outcome);
+        }
+        Quirk::NoBlock => {
+            let name = argv.first().copied().unwrap_or_default();
+            return Err(ErrorReply::with(&NO_BLOCK, host.dialect(), &[name]));
+        }
+        Quirk::SortedSet { key, argv: sorted } => {
+            let kind = host.call(&[c"TYPE".to_bytes(), key], CallMode::empty());
+            if let CallOutcome::Reply(kind) = kind
+                && <_ as AsRef<[u8]>>::as_ref(&kind) == b"+set\r\n"
+            {
+                let sorted: Argv<'_> = sorted.iter().map(|arg| &**arg).collect();
+                return Ok(host.call(&sorted, mode));
+            }
         }
     }
+    Ok(host.call(argv, mode))
 }
 
 /// The error of a call the server refused.

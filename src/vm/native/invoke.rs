@@ -11,7 +11,7 @@ use super::stack::{Kind, Stack};
 use super::state::State;
 use super::sys;
 use crate::resp::{ErrorReply, ReplySink};
-use crate::vm::context::RunContext;
+use crate::vm::context::{Inputs, RunContext};
 
 /// How a run failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,15 +38,14 @@ impl State {
         &self,
         run: &RunContext<'_>,
         function: FunctionRef,
-        keys: &[&[u8]],
-        argv: &[&[u8]],
+        inputs: Inputs<'_>,
         sink: &mut S,
     ) -> Result<(), InvokeError> {
         let guard = self.shared().begin(run);
         self.with_stack(|stack| {
             stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
             stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
-            self.set_globals(stack, Some((keys, argv)));
+            self.set_globals(stack, Some(inputs));
         });
         // SAFETY: the handler and the function are on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), 0, 1, -2) };
@@ -68,13 +67,17 @@ impl State {
     }
 
     /// Sets the globals `KEYS` and `ARGV`, or clears them so that nothing is left for the next script.
-    fn set_globals(&self, stack: &mut Stack<'_>, values: Option<(&[&[u8]], &[&[u8]])>) {
+    fn set_globals(&self, stack: &mut Stack<'_>, inputs: Option<Inputs<'_>>) {
         // SAFETY: the globals are a table.
         unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 0) };
-        for (name, pick) in [(self.anchors.keys, 0), (self.anchors.argv, 1)] {
+        let lists = [
+            (self.anchors.keys, inputs.map(|inputs| inputs.keys)),
+            (self.anchors.argv, inputs.map(|inputs| inputs.args)),
+        ];
+        for (name, list) in lists {
             stack.push_item(ffi::LUA_REGISTRYINDEX, name);
-            match values {
-                Some((keys, argv)) => push_list(stack, if pick == 0 { keys } else { argv }),
+            match list {
+                Some(items) => push_list(stack, items),
                 None => stack.push_nil(),
             }
             stack.raw_set(ffi::LUA_GLOBALSINDEX);

@@ -306,12 +306,11 @@ impl<'vm> Stack<'vm> {
         // SAFETY: level 0 is the running function.
         let found = unsafe { ffi::lua_getstack(self.l, 0, &mut record) } != 0;
         // SAFETY: the record was just filled.
-        if found && unsafe { ffi::lua_getinfo(self.l, c"n".as_ptr(), &mut record) } != 0 {
-            if !record.name.is_null() {
-                // SAFETY: Lua gives a C string that lives as long as the function.
-                let name = unsafe { CStr::from_ptr(record.name) };
-                return name.to_string_lossy().into_owned();
-            }
+        let found = found && unsafe { ffi::lua_getinfo(self.l, c"n".as_ptr(), &mut record) } != 0;
+        if found && !record.name.is_null() {
+            // SAFETY: Lua gives a C string that lives as long as the function.
+            let name = unsafe { CStr::from_ptr(record.name) };
+            return name.to_string_lossy().into_owned();
         }
         "?".to_owned()
     }

@@ -14,6 +14,10 @@ use super::sys;
 pub(crate) struct State {
     l: *mut ffi::lua_State,
     /// Referred to by the state's closures, so it goes after the state.
+    #[expect(
+        clippy::vec_box,
+        reason = "closures point to the bindings, which must not move"
+    )]
     bindings: Vec<Box<Binding>>,
     shared: Box<Shared>,
     pub(super) anchors: Anchors,
@@ -252,23 +256,19 @@ unsafe extern "C-unwind" fn pcall(l: *mut ffi::lua_State) -> c_int {
     // SAFETY: Lua calls it with a live state and room for 20 values; each operation keeps to the values
     // that the one before left.
     unsafe {
-        let arguments = ffi::lua_gettop(l);
-        if arguments == 0 {
-            // As stock's own: with nothing to call, the placeholder is called.
+        // Below the function lies the place for the result, which is called when there is no function.
+        if ffi::lua_gettop(l) == 0 {
             ffi::lua_pushboolean(l, 1);
         }
         ffi::lua_pushboolean(l, 1);
         ffi::lua_insert(l, 1);
-        let status = ffi::lua_pcall(l, ffi::lua_gettop(l) - 2, ffi::LUA_MULTRET, 0);
-        if status != ffi::LUA_OK {
+        if ffi::lua_pcall(l, ffi::lua_gettop(l) - 2, ffi::LUA_MULTRET, 0) != ffi::LUA_OK {
             ffi::lua_remove(l, 1);
             if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
-                ffi::lua_pushlstring_(l, c"err".as_ptr(), 3);
-                ffi::lua_rawget_(l, -2);
+                // A field that is no text stays as a third result, as on stock.
+                ffi::lua_getfield_(l, -1, c"err".as_ptr());
                 if ffi::lua_isstring(l, -1) != 0 {
                     ffi::lua_replace(l, -2);
-                } else {
-                    ffi::lua_settop(l, -2);
                 }
             }
             ffi::lua_pushboolean(l, 0);

@@ -1,0 +1,365 @@
+//! Whole runs without a server: sandbox, errors, conversions and limits.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, FlushMode, RunRequest, Source};
+use crate::host::{LogLevel, ServerHost};
+use crate::policy::Dialect;
+use crate::policy::admission::Access;
+use crate::policy::call_rules::CallMode;
+use crate::register::register;
+use crate::resp::{Encoder, RespVersion};
+use crate::script::Sha1;
+use crate::vm::api::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+
+register!(LUA_API: PANIC: ApiSpec = ApiSpec {
+    table: "redis",
+    name: "panic",
+    signature: "redis.panic()",
+    summary: "Panics, to see that the server survives it.",
+    contexts: ApiContexts::EVAL,
+    member: Member::Function(Function(|_| panic!("asked for by a test"))),
+});
+
+fn engine() -> Engine {
+    Engine::new(Dialect::redis(7, 0, 15))
+}
+
+/// Runs a script with keys and arguments; gives the reply as a RESP2 client reads it.
+fn run_with(engine: &Engine, host: &ServerHost, script: &str, arguments: &[&[u8]]) -> String {
+    let mut reply = Encoder::new(RespVersion::Resp2);
+    let source = Source::Body(script.as_bytes());
+    let request = RunRequest {
+        source,
+        arguments,
+        access: Access::ReadWrite,
+    };
+    match engine.run(host, request, &mut reply) {
+        Ok(()) => String::from_utf8_lossy(&reply.out).into_owned(),
+        Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
+    }
+}
+
+fn run(engine: &Engine, script: &str) -> String {
+    run_with(engine, &ServerHost::default(), script, &[b"0"])
+}
+
+/// The message of an error reply, without the script's name and line.
+fn error_of(engine: &Engine, script: &str) -> String {
+    let reply = run(engine, script);
+    reply
+        .split(" script: ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn values_become_replies() {
+    let engine = engine();
+    for (script, expected) in [
+        ("return 1", ":1\r\n"),
+        ("return 3.99", ":3\r\n"),
+        ("return 0/0", ":-9223372036854775808\r\n"),
+        ("return 'a\\0b'", "$3\r\na\0b\r\n"),
+        ("return true", ":1\r\n"),
+        ("return false", "$-1\r\n"),
+        ("return nil", "$-1\r\n"),
+        ("return {1,2,nil,4}", "*2\r\n:1\r\n:2\r\n"),
+        ("return {ok='fine'}", "+fine\r\n"),
+        ("return {err='MY bad'}", "-MY bad\r\n"),
+        ("return {double=3.5}", "$3\r\n3.5\r\n"),
+        (
+            "return {map={a={set={b=true}}}}",
+            "*2\r\n$1\r\na\r\n*1\r\n$1\r\nb\r\n",
+        ),
+        (
+            "return {verbatim_string={format='txt',string='hi'}}",
+            "$2\r\nhi\r\n",
+        ),
+        (
+            "return print and 1",
+            "-ERR user_script:1: Script attempted to access nonexistent global variable 'print'",
+        ),
+    ] {
+        let reply = run(&engine, script);
+        assert!(reply.starts_with(expected), "{script}: {reply}");
+    }
+}
+
+#[test]
+fn replies_become_values() {
+    let engine = engine();
+    let seen = |reply: &str, script: &str| {
+        let host = ServerHost::replying(&[reply.as_bytes()]);
+        run_with(&engine, &host, script, &[b"0"])
+    };
+    let call = "return tostring(redis.call('get','k'))";
+    assert_eq!(seen(":7\r\n", call), "$1\r\n7\r\n");
+    assert_eq!(seen("$-1\r\n", call), "$5\r\nfalse\r\n");
+    assert_eq!(seen("_\r\n", call), "$3\r\nnil\r\n");
+    assert_eq!(
+        seen("+OK\r\n", "return redis.call('get','k').ok"),
+        "$2\r\nOK\r\n"
+    );
+    assert_eq!(
+        seen(",1.5\r\n", "return tostring(redis.call('get','k').double)"),
+        "$3\r\n1.5\r\n"
+    );
+    assert_eq!(
+        seen(
+            "*2\r\n$1\r\na\r\n*1\r\n:5\r\n",
+            "return redis.call('get','k')"
+        ),
+        "*2\r\n$1\r\na\r\n*1\r\n:5\r\n"
+    );
+    assert_eq!(
+        seen("-WRONGTYPE no\r\n", "return redis.pcall('get','k').err"),
+        "$12\r\nWRONGTYPE no\r\n"
+    );
+    assert_eq!(seen("|1\r\n$1\r\na\r\n:1\r\n:9\r\n", call), "$1\r\n9\r\n");
+    let raised = seen("-WRONGTYPE no\r\n", "return redis.call('get','k')");
+    assert!(raised.starts_with("-WRONGTYPE no script: "), "{raised}");
+}
+
+#[test]
+fn calls_carry_their_mode() {
+    let engine = engine();
+    let host = ServerHost::default();
+    run_with(
+        &engine,
+        &host,
+        "redis.call('get','a') redis.call('set','b',1) redis.setresp(3) redis.set_repl(redis.REPL_NONE)
+         redis.call('set','c',0.1)",
+        &[b"0"],
+    );
+    let calls = host.calls.borrow();
+    let calls: Vec<_> = calls
+        .iter()
+        .map(|(argv, mode)| (String::from_utf8_lossy(argv), *mode))
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            ("get a".into(), CallMode::empty()),
+            (
+                "set b 1".into(),
+                CallMode::SCRIPT_RULES | CallMode::DENY_OOM
+            ),
+            (
+                "set c 0.10000000000000001".into(),
+                CallMode::RESP3 | CallMode::NO_AOF | CallMode::NO_REPLICAS
+            ),
+        ]
+    );
+}
+
+#[test]
+fn select_lasts_as_long_as_the_script() {
+    let host = ServerHost::default();
+    run_with(&engine(), &host, "redis.call('select', 3)", &[b"0"]);
+    assert_eq!(host.db.get(), 3);
+}
+
+#[test]
+fn keys_and_arguments_are_lists_of_this_run_only() {
+    let engine = engine();
+    let host = ServerHost::default();
+    let script = "return {#KEYS, KEYS[1], #ARGV, ARGV[1]}";
+    let reply = run_with(&engine, &host, script, &[b"1", b"k", b"a", b"b"]);
+    assert_eq!(reply, "*4\r\n:1\r\n$1\r\nk\r\n:2\r\n$1\r\na\r\n");
+    assert_eq!(run(&engine, "return {#KEYS, #ARGV}"), "*2\r\n:0\r\n:0\r\n");
+}
+
+#[test]
+fn log_lines_reach_the_server() {
+    let host = ServerHost::default();
+    run_with(
+        &engine(),
+        &host,
+        "redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b')",
+        &[b"0"],
+    );
+    assert_eq!(
+        *host.lines.borrow(),
+        [(LogLevel::Warning, b"a 1 b".to_vec())]
+    );
+}
+
+#[test]
+fn every_malformed_error_object_gives_one_line() {
+    let engine = engine();
+    for (script, expected) in [
+        ("error({})", "-ERR unknown error"),
+        ("error({err={}})", "-ERR unknown error"),
+        ("error({err=true})", "-ERR unknown error"),
+        ("error({err=12})", "-12"),
+        (
+            "error(setmetatable({}, {__index=function() error('x') end}))",
+            "-ERR unknown error",
+        ),
+        (
+            "error(setmetatable({}, {__newindex=function() error('x') end}))",
+            "-ERR unknown error",
+        ),
+        ("error(string)", "-ERR unknown error"),
+        ("error(nil)", "-ERR nil"),
+        ("error('boom', 0)", "-ERR boom"),
+        ("error({err='MY boom', source=1, line='x'})", "-MY boom"),
+    ] {
+        let reply = error_of(&engine, script);
+        assert_eq!(reply, expected, "{script}");
+    }
+}
+
+#[test]
+fn a_script_over_the_memory_limit_fails_alone() {
+    let engine = engine();
+    let before = run(&engine, "return 1");
+    for script in [
+        "local t = {} for i = 1, 1e9 do t[i] = {i} end",
+        "local s = 'x' while true do s = s .. s end",
+        "return pcall(string.rep, 'x', 1e9)",
+        "while true do local ok, e = pcall(string.rep, 'x', 4e8) end",
+        "return coroutine.wrap(function() return pcall(string.rep, 'x', 1e9) end)()",
+    ] {
+        let reply = run(&engine, script);
+        assert!(reply.contains("not enough memory"), "{script}: {reply}");
+        assert_eq!(run(&engine, "return 1"), before);
+    }
+    assert!(engine.stats().vm_memory < 1 << 20, "the memory came back");
+    assert_eq!(engine.stats().rebuilt_vms, 5);
+}
+
+#[test]
+fn a_loaded_script_outlives_the_vm_it_was_compiled_in() {
+    let engine = engine();
+    let sha1 = engine
+        .load(b"return 'still here'")
+        .map(|sha1| sha1.to_hex());
+    run(&engine, "return string.rep('x', 1e9)");
+    assert_eq!(engine.stats().rebuilt_vms, 1);
+    let digest = sha1.unwrap_or([0; 40]);
+    let mut reply = Encoder::new(RespVersion::Resp2);
+    let request = RunRequest {
+        source: Source::Digest(&digest),
+        arguments: &[b"0"],
+        access: Access::ReadWrite,
+    };
+    assert_eq!(
+        engine.run(&ServerHost::default(), request, &mut reply),
+        Ok(())
+    );
+    assert_eq!(reply.out, b"$10\r\nstill here\r\n");
+}
+
+#[test]
+fn a_panic_answers_an_error_and_costs_only_the_vm() {
+    let engine = engine();
+    let reply = run(&engine, "return redis.panic()");
+    assert!(reply.starts_with("-ERR internal error"), "{reply}");
+    assert_eq!(engine.stats().rebuilt_vms, 1);
+    assert_eq!(run(&engine, "return 1"), ":1\r\n");
+}
+
+#[test]
+fn flush_forgets_scripts() {
+    let engine = engine();
+    for mode in [FlushMode::Sync, FlushMode::Async] {
+        assert!(engine.load(b"return 1").is_ok());
+        let digest = Sha1::of(b"return 1").to_hex();
+        assert!(engine.exists(&digest));
+        engine.flush(mode);
+        assert!(!engine.exists(&digest));
+        assert_eq!(engine.stats().cached_scripts, 0);
+    }
+}
+
+/// Lists the names reachable from the globals, one per line, with their types.
+const FINGERPRINT: &str = r#"
+local lines, seen = {}, {}
+local function walk(prefix, t)
+    if seen[t] then return end
+    seen[t] = true
+    for k, v in pairs(t) do
+        lines[#lines + 1] = prefix .. tostring(k) .. ' ' .. type(v)
+        if type(v) == 'table' then walk(prefix .. tostring(k) .. '.', v) end
+    end
+    local mt = getmetatable(t)
+    if mt then walk(prefix .. 'metatable.', mt) end
+end
+walk('', _G)
+walk('string value ', getmetatable(''))
+table.sort(lines)
+return table.concat(lines, '\n')
+"#;
+
+#[test]
+fn scripts_see_the_allow_list_and_nothing_else() {
+    let reply = run(&engine(), FINGERPRINT);
+    let names: BTreeSet<&str> = reply
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let globals: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| !name.is_empty() && !name.contains('.') && *name != "string")
+        .collect();
+    let expected = "ARGV KEYS _G _VERSION __redis__err__handler assert collectgarbage coroutine error \
+        gcinfo getmetatable ipairs load loadstring math next pairs pcall rawequal rawget rawset redis \
+        select setmetatable table tonumber tostring type unpack xpcall";
+    assert_eq!(globals, expected.split_whitespace().collect::<Vec<_>>());
+    for absent in [
+        "io", "os", "debug", "package", "require", "dofile", "newproxy", "setfenv",
+    ] {
+        assert!(!names.contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn nothing_a_script_does_is_seen_by_the_next() {
+    let engine = engine();
+    let before = run(&engine, FINGERPRINT);
+    for script in [
+        "x = 1",
+        "rawset(_G, 'x', 1)",
+        "string.x = 1",
+        "table.insert(redis, 1)",
+        "setmetatable(_G, {})",
+        "getmetatable('').__index = {}",
+        "getmetatable('').x = 1",
+        "getmetatable(_G).__index = nil",
+        "KEYS.x = 1 ARGV.y = {}",
+        "for k in pairs(_G) do pcall(rawset, _G, k, nil) end",
+        "table.sort(redis, function() return true end)",
+        "collectgarbage('stop')",
+        "redis.call = nil",
+        "co = coroutine.create(function() end)",
+        "math.random = nil",
+    ] {
+        run(&engine, script);
+        assert_eq!(run(&engine, FINGERPRINT), before, "{script}");
+    }
+}
+
+#[test]
+fn tables_a_host_lacks_are_found_by_name() {
+    let engine = engine();
+    assert_eq!(run(&engine, "return server.SERVER_NAME"), "$5\r\nredis\r\n");
+    assert_eq!(
+        run(&engine, "return type(server.call)"),
+        "$8\r\nfunction\r\n"
+    );
+    assert_eq!(run(&engine, "return type(os.clock())"), "$6\r\nnumber\r\n");
+    assert_eq!(run(&engine, "return rawget(_G, 'os')"), "$-1\r\n");
+    assert_eq!(
+        error_of(&engine, "return os.time()"),
+        "-ERR user_script:1: Script attempted to access nonexistent global variable 'os'"
+    );
+    assert_eq!(
+        error_of(&engine, "server.x = 1"),
+        "-ERR user_script:1: Attempt to modify a readonly table"
+    );
+}
