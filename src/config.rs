@@ -77,22 +77,13 @@ mod tests {
     #[test]
     fn every_setting_starts_with_its_default_within_its_range() {
         for config in CONFIGS {
-            assert_eq!(
-                config.value.load(Ordering::Relaxed),
-                config.default,
-                "{:?}",
-                config.name
-            );
+            assert_eq!(config.value.load(Ordering::Relaxed), config.default, "{:?}", config.name);
             assert!(
                 (config.range.0..=config.range.1).contains(&config.default),
                 "{:?}",
                 config.name
             );
-            assert!(
-                config.summary.ends_with('.'),
-                "{:?}: summary is not a sentence",
-                config.name
-            );
+            assert!(config.summary.ends_with('.'), "{:?}: summary is not a sentence", config.name);
         }
     }
 }

@@ -20,22 +20,14 @@ fn commands() -> String {
     specs.sort_by_key(|spec| spec.name);
     for spec in specs {
         let name = spec.name.replace('|', " ");
-        let _ = writeln!(
-            page,
-            "\n## {name}\n\n```\n{name}{}\n```\n",
-            usage(spec.args)
-        );
+        let _ = writeln!(page, "\n## {name}\n\n```\n{name}{}\n```\n", usage(spec.args));
         let _ = writeln!(page, "{}.\n", spec.summary.trim_end_matches('.'));
         if let Some(stock) = spec.replaces {
             let _ = writeln!(page, "- Counterpart of: `{}`", stock.replace('|', " "));
         }
         let _ = writeln!(page, "- Complexity: {}", spec.complexity);
         let _ = writeln!(page, "- Arity: {}", spec.arity);
-        let flags: Vec<_> = spec
-            .flags
-            .iter_names()
-            .map(|(name, _)| flag_name(name))
-            .collect();
+        let flags: Vec<_> = spec.flags.iter_names().map(|(name, _)| flag_name(name)).collect();
         if !flags.is_empty() {
             let _ = writeln!(page, "- Flags: {}", flags.join(" "));
         }
@@ -53,16 +45,8 @@ fn flag_name(name: &str) -> String {
 fn usage(args: &[Arg]) -> String {
     args.iter().fold(String::new(), |mut text, arg| {
         let word = word(arg);
-        let word = if arg.multiple {
-            format!("{word} [{word} ...]")
-        } else {
-            word
-        };
-        let _ = if arg.optional {
-            write!(text, " [{word}]")
-        } else {
-            write!(text, " {word}")
-        };
+        let word = if arg.multiple { format!("{word} [{word} ...]") } else { word };
+        let _ = if arg.optional { write!(text, " [{word}]") } else { write!(text, " {word}") };
         text
     })
 }
@@ -82,10 +66,7 @@ fn lua_api() -> String {
          Every member of `redis` is also a member of `server`.\n",
     );
     for table in ["redis", "server", "math", "os"] {
-        let _ = writeln!(
-            page,
-            "\n## {table}\n\n| member | what it does | where |\n|---|---|---|"
-        );
+        let _ = writeln!(page, "\n## {table}\n\n| member | what it does | where |\n|---|---|---|");
         let mut members: Vec<_> = LUA_API.iter().filter(|spec| spec.table == table).collect();
         members.retain(|spec| spec.name != "panic");
         members.sort_by_key(|spec| (!matches!(spec.member, Member::Function(_)), spec.name));
@@ -141,20 +122,12 @@ fn range(config: &ConfigSpec) -> String {
         i64::MAX => "no upper limit".to_owned(),
         largest => bytes(largest),
     };
-    format!(
-        "Bytes, {} to {largest}, default {}.",
-        bytes(config.range.0),
-        bytes(config.default)
-    )
+    format!("Bytes, {} to {largest}, default {}.", bytes(config.range.0), bytes(config.default))
 }
 
 fn bytes(value: i64) -> String {
     const MB: i64 = 1024 * 1024;
-    if value % MB == 0 {
-        format!("{}mb", value / MB)
-    } else {
-        value.to_string()
-    }
+    if value % MB == 0 { format!("{}mb", value / MB) } else { value.to_string() }
 }
 
 fn errors() -> String {
@@ -164,10 +137,9 @@ fn errors() -> String {
          are worded as the server's own version words them. An error a script raises ends with\n\
          ` script: <digest>, on @user_script:<line>.`\n",
     );
-    for (origin, title) in [
-        (Origin::Stock, "As the stock engine"),
-        (Origin::Module, "The module's own"),
-    ] {
+    for (origin, title) in
+        [(Origin::Stock, "As the stock engine"), (Origin::Module, "The module's own")]
+    {
         let _ = writeln!(page, "\n## {title}\n\n| error | when |\n|---|---|");
         let mut specs: Vec<_> = ERRORS.iter().filter(|spec| spec.origin == origin).collect();
         specs.sort_by_key(|spec| (spec.code, spec.text));
@@ -198,10 +170,7 @@ fn pages_are_current() {
             std::fs::write(&path, &page).expect("the page can be written");
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == page,
-            "{name} is not current: run `cargo xtask reference`"
-        );
+        assert!(committed == page, "{name} is not current: run `cargo xtask reference`");
     }
 }
 
@@ -219,9 +188,5 @@ fn module_conf_has_every_setting() {
         }
     }
     let declared = text.matches("\n# redlua.").count();
-    assert_eq!(
-        declared,
-        CONFIGS.len(),
-        "module.conf has a setting that does not exist"
-    );
+    assert_eq!(declared, CONFIGS.len(), "module.conf has a setting that does not exist");
 }

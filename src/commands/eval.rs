@@ -60,10 +60,6 @@ register!(COMMANDS: EVAL_RO: CommandSpec = CommandSpec {
 
 fn eval<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
     let (body, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
-    let request = RunRequest {
-        source: Source::Body(body),
-        arguments,
-        access,
-    };
+    let request = RunRequest { source: Source::Body(body), arguments, access };
     call.engine.run(call.host, request, call.reply)
 }

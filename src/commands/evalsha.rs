@@ -38,10 +38,6 @@ register!(COMMANDS: EVALSHA_RO: CommandSpec = CommandSpec {
 
 fn evalsha<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
     let (digest, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
-    let request = RunRequest {
-        source: Source::Digest(digest),
-        arguments,
-        access,
-    };
+    let request = RunRequest { source: Source::Digest(digest), arguments, access };
     call.engine.run(call.host, request, call.reply)
 }

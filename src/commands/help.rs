@@ -10,28 +10,16 @@ use crate::resp::ReplySink;
 pub(super) fn help(container: &str, dialect: Dialect, reply: &mut impl ReplySink) {
     let mut subcommands: Vec<_> = COMMANDS
         .iter()
-        .filter(|spec| {
-            spec.subcommand()
-                .is_some_and(|(of, own)| of == container && own != "HELP")
-        })
+        .filter(|spec| spec.subcommand().is_some_and(|(of, own)| of == container && own != "HELP"))
         .collect();
     subcommands.sort_by_key(|spec| spec.name);
 
     let title = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    let about_help = if dialect.is_before_7_2() {
-        "Prints this help."
-    } else {
-        "Print this help."
-    };
+    let about_help = if dialect.is_before_7_2() { "Prints this help." } else { "Print this help." };
     let about_help = format!("    {about_help}");
-    let lines = subcommands
-        .iter()
-        .flat_map(|spec| spec.help.iter().copied());
-    let lines: Vec<&str> = [title.as_str()]
-        .into_iter()
-        .chain(lines)
-        .chain(["HELP", &about_help])
-        .collect();
+    let lines = subcommands.iter().flat_map(|spec| spec.help.iter().copied());
+    let lines: Vec<&str> =
+        [title.as_str()].into_iter().chain(lines).chain(["HELP", &about_help]).collect();
 
     reply.array(lines.len());
     for line in lines {

@@ -111,13 +111,7 @@ pub struct Arg {
 impl Arg {
     /// A required argument given once.
     pub const fn new(name: &'static str, kind: ArgKind) -> Self {
-        Self {
-            name,
-            kind,
-            optional: false,
-            multiple: false,
-            since: None,
-        }
+        Self { name, kind, optional: false, multiple: false, since: None }
     }
 
     /// The same argument, which may be left out.
@@ -221,11 +215,7 @@ pub fn no_permission(spec: &CommandSpec, user: &[u8], dialect: Dialect) -> Error
     let details: &[&[u8]] = &[user, command.as_bytes()];
     // Redis 7.0 does not name the user.
     let first = usize::from(dialect.is_before_7_2());
-    ErrorReply::with(
-        &NO_PERMISSION,
-        dialect,
-        details.get(first..).unwrap_or_default(),
-    )
+    ErrorReply::with(&NO_PERMISSION, dialect, details.get(first..).unwrap_or_default())
 }
 
 /// The reply `OK`.
@@ -258,11 +248,7 @@ mod tests {
                 continue;
             };
             let container = COMMANDS.iter().find(|spec| spec.name == container);
-            assert!(
-                container.is_some_and(|it| it.handler.is_none()),
-                "{}: container",
-                spec.name
-            );
+            assert!(container.is_some_and(|it| it.handler.is_none()), "{}: container", spec.name);
         }
     }
 

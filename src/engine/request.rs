@@ -77,11 +77,7 @@ pub fn integer(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    if canonical {
-        std::str::from_utf8(text).ok()?.parse().ok()
-    } else {
-        None
-    }
+    if canonical { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -116,28 +112,14 @@ mod tests {
     fn keys_are_split_from_arguments() {
         let host = Dialect::redis(7, 0, 15);
         let split = |arguments: &[&[u8]]| {
-            let request = RunRequest {
-                source: Source::Body(b""),
-                arguments,
-                access: Access::ReadWrite,
-            };
-            request
-                .inputs(host)
-                .map(|inputs| (inputs.keys.len(), inputs.args.len()))
+            let request =
+                RunRequest { source: Source::Body(b""), arguments, access: Access::ReadWrite };
+            request.inputs(host).map(|inputs| (inputs.keys.len(), inputs.args.len()))
         };
         assert_eq!(split(&[b"0"]), Ok((0, 0)));
         assert_eq!(split(&[b"1", b"k", b"a"]), Ok((1, 1)));
-        assert_eq!(
-            split(&[b"2", b"k"]),
-            Err(ErrorReply::new(&TOO_MANY_KEYS, host))
-        );
-        assert_eq!(
-            split(&[b"-1", b"k"]),
-            Err(ErrorReply::new(&NEGATIVE_KEYS, host))
-        );
-        assert_eq!(
-            split(&[b"x"]),
-            Err(ErrorReply::new(&KEYS_NOT_A_NUMBER, host))
-        );
+        assert_eq!(split(&[b"2", b"k"]), Err(ErrorReply::new(&TOO_MANY_KEYS, host)));
+        assert_eq!(split(&[b"-1", b"k"]), Err(ErrorReply::new(&NEGATIVE_KEYS, host)));
+        assert_eq!(split(&[b"x"]), Err(ErrorReply::new(&KEYS_NOT_A_NUMBER, host)));
     }
 }

@@ -121,10 +121,7 @@ impl Engine {
         }
         let body = {
             let mut cache = self.cache.borrow_mut();
-            cache
-                .get_by_sha1(&found.sha1)
-                .map(|script| script.body.clone())
-                .unwrap_or_default()
+            cache.get_by_sha1(&found.sha1).map(|script| script.body.clone()).unwrap_or_default()
         };
         let offset = shebang::parse(&body).map_or(0, |shebang| shebang.code_offset);
         let compiled = self.compile(vm, body.get(offset..).unwrap_or_default())?;
@@ -136,15 +133,10 @@ impl Engine {
 
     fn compile(&self, vm: &Vm, source: &[u8]) -> Result<Compiled, ErrorReply> {
         match vm.compile(source) {
-            Ok(function) => Ok(Compiled {
-                generation: self.generation.get(),
-                function,
-            }),
-            Err(CompileError::Syntax(message)) => Err(ErrorReply::with(
-                &COMPILE,
-                self.dialect,
-                &[shebang::until_nul(&message)],
-            )),
+            Ok(function) => Ok(Compiled { generation: self.generation.get(), function }),
+            Err(CompileError::Syntax(message)) => {
+                Err(ErrorReply::with(&COMPILE, self.dialect, &[shebang::until_nul(&message)]))
+            }
             Err(CompileError::Memory) => {
                 self.rebuild();
                 Err(ErrorReply::new(&COMPILE_MEMORY, self.dialect))
@@ -166,10 +158,6 @@ impl Engine {
 
 impl Found {
     fn of(script: &Script<Cell<Compiled>>) -> Self {
-        Self {
-            sha1: script.sha1,
-            flags: script.flags,
-            compiled: script.compiled.get(),
-        }
+        Self { sha1: script.sha1, flags: script.flags, compiled: script.compiled.get() }
     }
 }

@@ -116,8 +116,7 @@ impl Engine {
     /// Stock: `eval.c` `scriptingReset`.
     pub fn flush(&self, mode: FlushMode) {
         let cache = self.cache.take();
-        self.evicted_before
-            .set(self.evicted_before.get() + cache.evicted_total());
+        self.evicted_before.set(self.evicted_before.get() + cache.evicted_total());
         // A VM that a run still holds goes with that run.
         let vm = Rc::into_inner(self.replace_vm());
         if mode == FlushMode::Async {

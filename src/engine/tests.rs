@@ -29,11 +29,7 @@ fn engine() -> Engine {
 fn run_with(engine: &Engine, host: &ServerHost, script: &str, arguments: &[&[u8]]) -> String {
     let mut reply = Encoder::new(RespVersion::Resp2);
     let source = Source::Body(script.as_bytes());
-    let request = RunRequest {
-        source,
-        arguments,
-        access: Access::ReadWrite,
-    };
+    let request = RunRequest { source, arguments, access: Access::ReadWrite };
     match engine.run(host, request, &mut reply) {
         Ok(()) => String::from_utf8_lossy(&reply.out).into_owned(),
         Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
@@ -47,11 +43,7 @@ fn run(engine: &Engine, script: &str) -> String {
 /// The message of an error reply, without the script's name and line.
 fn error_of(engine: &Engine, script: &str) -> String {
     let reply = run(engine, script);
-    reply
-        .split(" script: ")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    reply.split(" script: ").next().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -69,14 +61,8 @@ fn values_become_replies() {
         ("return {ok='fine'}", "+fine\r\n"),
         ("return {err='MY bad'}", "-MY bad\r\n"),
         ("return {double=3.5}", "$3\r\n3.5\r\n"),
-        (
-            "return {map={a={set={b=true}}}}",
-            "*2\r\n$1\r\na\r\n*1\r\n$1\r\nb\r\n",
-        ),
-        (
-            "return {verbatim_string={format='txt',string='hi'}}",
-            "$2\r\nhi\r\n",
-        ),
+        ("return {map={a={set={b=true}}}}", "*2\r\n$1\r\na\r\n*1\r\n$1\r\nb\r\n"),
+        ("return {verbatim_string={format='txt',string='hi'}}", "$2\r\nhi\r\n"),
         (
             "return print and 1",
             "-ERR user_script:1: Script attempted to access nonexistent global variable 'print'",
@@ -98,19 +84,10 @@ fn replies_become_values() {
     assert_eq!(seen(":7\r\n", call), "$1\r\n7\r\n");
     assert_eq!(seen("$-1\r\n", call), "$5\r\nfalse\r\n");
     assert_eq!(seen("_\r\n", call), "$3\r\nnil\r\n");
+    assert_eq!(seen("+OK\r\n", "return redis.call('get','k').ok"), "$2\r\nOK\r\n");
+    assert_eq!(seen(",1.5\r\n", "return tostring(redis.call('get','k').double)"), "$3\r\n1.5\r\n");
     assert_eq!(
-        seen("+OK\r\n", "return redis.call('get','k').ok"),
-        "$2\r\nOK\r\n"
-    );
-    assert_eq!(
-        seen(",1.5\r\n", "return tostring(redis.call('get','k').double)"),
-        "$3\r\n1.5\r\n"
-    );
-    assert_eq!(
-        seen(
-            "*2\r\n$1\r\na\r\n*1\r\n:5\r\n",
-            "return redis.call('get','k')"
-        ),
+        seen("*2\r\n$1\r\na\r\n*1\r\n:5\r\n", "return redis.call('get','k')"),
         "*2\r\n$1\r\na\r\n*1\r\n:5\r\n"
     );
     assert_eq!(
@@ -134,18 +111,13 @@ fn calls_carry_their_mode() {
         &[b"0"],
     );
     let calls = host.calls.borrow();
-    let calls: Vec<_> = calls
-        .iter()
-        .map(|(argv, mode)| (String::from_utf8_lossy(argv), *mode))
-        .collect();
+    let calls: Vec<_> =
+        calls.iter().map(|(argv, mode)| (String::from_utf8_lossy(argv), *mode)).collect();
     assert_eq!(
         calls,
         [
             ("get a".into(), CallMode::empty()),
-            (
-                "set b 1".into(),
-                CallMode::SCRIPT_RULES | CallMode::DENY_OOM
-            ),
+            ("set b 1".into(), CallMode::SCRIPT_RULES | CallMode::DENY_OOM),
             (
                 "set c 0.10000000000000001".into(),
                 CallMode::RESP3 | CallMode::NO_AOF | CallMode::NO_REPLICAS
@@ -174,16 +146,8 @@ fn keys_and_arguments_are_lists_of_this_run_only() {
 #[test]
 fn log_lines_reach_the_server() {
     let host = ServerHost::default();
-    run_with(
-        &engine(),
-        &host,
-        "redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b')",
-        &[b"0"],
-    );
-    assert_eq!(
-        *host.lines.borrow(),
-        [(LogLevel::Warning, b"a 1 b".to_vec())]
-    );
+    run_with(&engine(), &host, "redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b')", &[b"0"]);
+    assert_eq!(*host.lines.borrow(), [(LogLevel::Warning, b"a 1 b".to_vec())]);
 }
 
 #[test]
@@ -194,14 +158,8 @@ fn every_malformed_error_object_gives_one_line() {
         ("error({err={}})", "-ERR unknown error"),
         ("error({err=true})", "-ERR unknown error"),
         ("error({err=12})", "-12"),
-        (
-            "error(setmetatable({}, {__index=function() error('x') end}))",
-            "-ERR unknown error",
-        ),
-        (
-            "error(setmetatable({}, {__newindex=function() error('x') end}))",
-            "-ERR unknown error",
-        ),
+        ("error(setmetatable({}, {__index=function() error('x') end}))", "-ERR unknown error"),
+        ("error(setmetatable({}, {__newindex=function() error('x') end}))", "-ERR unknown error"),
         ("error(string)", "-ERR unknown error"),
         ("error(nil)", "-ERR nil"),
         ("error('boom', 0)", "-ERR boom"),
@@ -234,9 +192,7 @@ fn a_script_over_the_memory_limit_fails_alone() {
 #[test]
 fn a_loaded_script_outlives_the_vm_it_was_compiled_in() {
     let engine = engine();
-    let sha1 = engine
-        .load(b"return 'still here'")
-        .map(|sha1| sha1.to_hex());
+    let sha1 = engine.load(b"return 'still here'").map(|sha1| sha1.to_hex());
     run(&engine, "return string.rep('x', 1e9)");
     assert_eq!(engine.stats().rebuilt_vms, 1);
     let digest = sha1.unwrap_or([0; 40]);
@@ -246,10 +202,7 @@ fn a_loaded_script_outlives_the_vm_it_was_compiled_in() {
         arguments: &[b"0"],
         access: Access::ReadWrite,
     };
-    assert_eq!(
-        engine.run(&ServerHost::default(), request, &mut reply),
-        Ok(())
-    );
+    assert_eq!(engine.run(&ServerHost::default(), request, &mut reply), Ok(()));
     assert_eq!(reply.out, b"$10\r\nstill here\r\n");
 }
 
@@ -297,11 +250,8 @@ return table.concat(lines, '\n')
 #[test]
 fn scripts_see_the_allow_list_and_nothing_else() {
     let reply = run(&engine(), FINGERPRINT);
-    let names: BTreeSet<&str> = reply
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split(' ').next())
-        .collect();
+    let names: BTreeSet<&str> =
+        reply.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     let globals: Vec<&str> = names
         .iter()
         .copied()
@@ -311,9 +261,7 @@ fn scripts_see_the_allow_list_and_nothing_else() {
         gcinfo getmetatable ipairs load loadstring math next pairs pcall rawequal rawget rawset redis \
         select setmetatable table tonumber tostring type unpack xpcall";
     assert_eq!(globals, expected.split_whitespace().collect::<Vec<_>>());
-    for absent in [
-        "io", "os", "debug", "package", "require", "dofile", "newproxy", "setfenv",
-    ] {
+    for absent in ["io", "os", "debug", "package", "require", "dofile", "newproxy", "setfenv"] {
         assert!(!names.contains(absent), "{absent}");
     }
 }
@@ -348,10 +296,7 @@ fn nothing_a_script_does_is_seen_by_the_next() {
 fn tables_a_host_lacks_are_found_by_name() {
     let engine = engine();
     assert_eq!(run(&engine, "return server.SERVER_NAME"), "$5\r\nredis\r\n");
-    assert_eq!(
-        run(&engine, "return type(server.call)"),
-        "$8\r\nfunction\r\n"
-    );
+    assert_eq!(run(&engine, "return type(server.call)"), "$8\r\nfunction\r\n");
     assert_eq!(run(&engine, "return type(os.clock())"), "$6\r\nnumber\r\n");
     assert_eq!(run(&engine, "return rawget(_G, 'os')"), "$-1\r\n");
     assert_eq!(

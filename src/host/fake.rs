@@ -37,10 +37,7 @@ impl FakeHost {
     /// A host whose calls are answered by `replies`, first to last.
     pub fn replying(replies: &[&[u8]]) -> Self {
         let replies = replies.iter().rev().map(|reply| reply.to_vec()).collect();
-        Self {
-            replies: RefCell::new(replies),
-            ..Self::default()
-        }
+        Self { replies: RefCell::new(replies), ..Self::default() }
     }
 }
 
@@ -73,12 +70,7 @@ impl Host for FakeHost {
 
     fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Vec<u8>> {
         self.calls.borrow_mut().push((argv.join(&b' '), mode));
-        CallOutcome::Reply(
-            self.replies
-                .borrow_mut()
-                .pop()
-                .unwrap_or_else(|| b"+OK\r\n".to_vec()),
-        )
+        CallOutcome::Reply(self.replies.borrow_mut().pop().unwrap_or_else(|| b"+OK\r\n".to_vec()))
     }
 
     fn select(&self, db: i32) {
@@ -86,11 +78,7 @@ impl Host for FakeHost {
     }
 
     fn permission(&self, argv: &[&[u8]]) -> Permission {
-        if self.facts(argv).is_some() {
-            Permission::Granted
-        } else {
-            Permission::NoSuchCommand
-        }
+        if self.facts(argv).is_some() { Permission::Granted } else { Permission::NoSuchCommand }
     }
 
     fn acl_refusal(&self, _: &[&[u8]]) -> Option<Vec<u8>> {

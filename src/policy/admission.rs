@@ -78,16 +78,8 @@ mod tests {
     use crate::policy::Demand;
 
     const HOST: Dialect = Dialect::redis(7, 0, 15);
-    const ALONE: ServerState = ServerState {
-        cluster: false,
-        obeyed: false,
-        stale: false,
-    };
-    const CLUSTER: ServerState = ServerState {
-        cluster: true,
-        obeyed: false,
-        stale: false,
-    };
+    const ALONE: ServerState = ServerState { cluster: false, obeyed: false, stale: false };
+    const CLUSTER: ServerState = ServerState { cluster: true, obeyed: false, stale: false };
 
     #[test]
     fn admit_follows_the_table() {
@@ -106,12 +98,7 @@ mod tests {
             (alone, ReadWrite, ALONE, Ok((false, false, false))),
             (alone, ReadWrite, CLUSTER, Err(&NO_CLUSTER)),
             (alone, ReadOnly, CLUSTER, Err(&NO_CLUSTER)),
-            (
-                Some(ScriptFlags::ALLOW_OOM),
-                ReadWrite,
-                ALONE,
-                Ok((false, true, false)),
-            ),
+            (Some(ScriptFlags::ALLOW_OOM), ReadWrite, ALONE, Ok((false, true, false))),
             (
                 Some(ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
                 ReadWrite,
@@ -127,22 +114,14 @@ mod tests {
                     allow_cross_slot,
                 })
                 .map_err(|spec| ErrorReply::new(spec, HOST));
-            assert_eq!(
-                admit(*flags, *access, server, HOST),
-                expected,
-                "{flags:?} {access:?}"
-            );
+            assert_eq!(admit(*flags, *access, server, HOST), expected, "{flags:?} {access:?}");
         }
     }
 
     #[test]
     fn demand_follows_the_flags() {
         let demand = |flags| {
-            let Demand {
-                write,
-                memory,
-                fresh,
-            } = Demand::of(flags);
+            let Demand { write, memory, fresh } = Demand::of(flags);
             (write, memory, fresh)
         };
         assert_eq!(demand(None), (false, false, true));

@@ -96,9 +96,7 @@ fn acl_reason(line: &[u8]) -> &[u8] {
     if let Some(reason) = line.strip_prefix(b"NOPERM ") {
         return reason;
     }
-    let reason = line
-        .strip_prefix(b"ERR acl verification failed, ")
-        .unwrap_or(line);
+    let reason = line.strip_prefix(b"ERR acl verification failed, ").unwrap_or(line);
     reason.strip_suffix(b".").unwrap_or(reason)
 }
 

@@ -123,24 +123,10 @@ pub fn check_call(
 mod tests {
     use super::*;
 
-    const WRITER: Grant = Grant {
-        read_only: false,
-        allow_oom: false,
-        allow_cross_slot: true,
-    };
-    const READER: Grant = Grant {
-        read_only: true,
-        ..WRITER
-    };
-    const HUNGRY: Grant = Grant {
-        allow_oom: true,
-        ..WRITER
-    };
-    const PLAIN: ServerState = ServerState {
-        cluster: false,
-        obeyed: false,
-        stale: false,
-    };
+    const WRITER: Grant = Grant { read_only: false, allow_oom: false, allow_cross_slot: true };
+    const READER: Grant = Grant { read_only: true, ..WRITER };
+    const HUNGRY: Grant = Grant { allow_oom: true, ..WRITER };
+    const PLAIN: ServerState = ServerState { cluster: false, obeyed: false, stale: false };
 
     fn facts(arity: i32, traits: Traits) -> CommandFacts {
         CommandFacts { arity, traits }
@@ -158,13 +144,7 @@ mod tests {
             (get, 1, WRITER, false, Err(&WRONG_ARITY)),
             (get, 3, WRITER, false, Err(&WRONG_ARITY)),
             (set, 2, WRITER, false, Err(&WRONG_ARITY)),
-            (
-                set,
-                5,
-                WRITER,
-                false,
-                Ok(CallMode::SCRIPT_RULES | CallMode::DENY_OOM),
-            ),
+            (set, 5, WRITER, false, Ok(CallMode::SCRIPT_RULES | CallMode::DENY_OOM)),
             (set, 3, WRITER, true, Ok(CallMode::empty())),
             (set, 3, HUNGRY, false, Ok(CallMode::SCRIPT_RULES)),
             (del, 2, WRITER, false, Ok(CallMode::SCRIPT_RULES)),
@@ -196,20 +176,14 @@ mod tests {
         assert_eq!(mode, Some(CallMode::RESP3 | CallMode::NO_REPLICAS));
         run.replication.set(Replication::empty());
         let mode = check_call(get, 2, &WRITER, &run, &PLAIN).ok();
-        assert_eq!(
-            mode,
-            Some(CallMode::RESP3 | CallMode::NO_REPLICAS | CallMode::NO_AOF)
-        );
+        assert_eq!(mode, Some(CallMode::RESP3 | CallMode::NO_REPLICAS | CallMode::NO_AOF));
     }
 
     #[test]
     fn a_stale_replica_keeps_the_server_watching() {
         let run = RunState::new(None);
         run.dirty.set(true);
-        let stale = ServerState {
-            stale: true,
-            ..PLAIN
-        };
+        let stale = ServerState { stale: true, ..PLAIN };
         let mode = check_call(facts(2, Traits::empty()), 2, &WRITER, &run, &stale).ok();
         assert_eq!(mode, Some(CallMode::SCRIPT_RULES));
     }

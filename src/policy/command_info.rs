@@ -65,11 +65,7 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
     if !subcommands.is_empty() {
         traits |= Traits::CONTAINER;
     }
-    Some(CommandInfo {
-        name,
-        facts: CommandFacts { arity, traits },
-        subcommands,
-    })
+    Some(CommandInfo { name, facts: CommandFacts { arity, traits }, subcommands })
 }
 
 fn parse_flags(tokens: &mut Tokens<'_>) -> Traits {
@@ -107,10 +103,7 @@ mod tests {
         let names: Vec<_> = commands.iter().map(|it| it.name.as_slice()).collect();
         assert_eq!(names, [&b"set"[..], b"config"]);
         let facts = |it: &CommandInfo| (it.facts.arity, it.facts.traits);
-        assert_eq!(
-            commands.first().map(facts),
-            Some((-3, Traits::WRITE | Traits::DENY_OOM))
-        );
+        assert_eq!(commands.first().map(facts), Some((-3, Traits::WRITE | Traits::DENY_OOM)));
         let get = commands.get(1).and_then(|it| it.subcommands.first());
         assert_eq!(get.map(facts), Some((-3, Traits::NO_SCRIPT)));
     }

@@ -29,11 +29,7 @@ impl Dialect {
     /// A Redis server of the given version.
     pub const fn redis(major: u8, minor: u8, patch: u8) -> Self {
         let version = version(major, minor, patch);
-        Self {
-            flavour: Flavour::Redis,
-            version,
-            redis_version: version,
-        }
+        Self { flavour: Flavour::Redis, version, redis_version: version }
     }
 
     /// A Valkey server of the given version.

@@ -45,9 +45,7 @@ pub fn quirk<'a>(argv: &[&'a [u8]], dialect: Dialect) -> Quirk<'a> {
 ///
 /// Stock: `db.c` `selectCommand`.
 fn select<'a>(args: &[&[u8]]) -> Quirk<'a> {
-    let db = args
-        .first()
-        .and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
+    let db = args.first().and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
     db.map_or(Quirk::None, Quirk::Select)
 }
 
@@ -132,10 +130,7 @@ mod tests {
     fn a_set_is_sorted_when_a_script_does_not_sort_it() {
         let sorted = |line: &str| match quirk(&words(line), OLD) {
             Quirk::SortedSet { argv, .. } => {
-                let argv: Vec<_> = argv
-                    .iter()
-                    .map(|arg| String::from_utf8_lossy(arg))
-                    .collect();
+                let argv: Vec<_> = argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
                 Some(argv.join(" "))
             }
             _ => None,
@@ -156,20 +151,11 @@ mod tests {
     fn block_is_seen_where_the_server_looks_for_it() {
         let refused = |line: &str, dialect| quirk(&words(line), dialect) == Quirk::NoBlock;
         assert!(refused("xread block 0 streams s $", OLD));
-        assert!(refused(
-            "XREADGROUP GROUP g c COUNT 1 BLOCK 5 STREAMS s >",
-            OLD
-        ));
+        assert!(refused("XREADGROUP GROUP g c COUNT 1 BLOCK 5 STREAMS s >", OLD));
         assert!(!refused("xread count block streams s $", OLD));
         assert!(!refused("xread streams block 0", OLD));
         assert!(!refused("xread block", OLD));
-        assert!(!refused(
-            "xread block 0 streams s $",
-            Dialect::redis(8, 0, 2)
-        ));
-        assert!(!refused(
-            "xread block 0 streams s $",
-            Dialect::valkey(8, 1, 1)
-        ));
+        assert!(!refused("xread block 0 streams s $", Dialect::redis(8, 0, 2)));
+        assert!(!refused("xread block 0 streams s $", Dialect::valkey(8, 1, 1)));
     }
 }

@@ -24,11 +24,7 @@ impl Demand {
     /// Stock: `script.c` `scriptFlagsToCmdFlags`.
     pub fn of(flags: Option<ScriptFlags>) -> Self {
         let Some(flags) = flags else {
-            return Self {
-                write: false,
-                memory: false,
-                fresh: true,
-            };
+            return Self { write: false, memory: false, fresh: true };
         };
         Self {
             write: !flags.contains(ScriptFlags::NO_WRITES),

@@ -27,11 +27,7 @@ impl RawReply {
         let proto = unsafe { api!(CallReplyProto(reply.as_ptr(), &mut len)) };
         match NonNull::new(proto.cast_mut().cast()) {
             Some(proto) => Some(Self { reply, proto, len }),
-            None => Some(Self {
-                reply,
-                proto: NonNull::dangling(),
-                len: 0,
-            }),
+            None => Some(Self { reply, proto: NonNull::dangling(), len: 0 }),
         }
     }
 }
@@ -85,21 +81,11 @@ pub(super) unsafe fn checked(
     // alone, or with something that is no reason to refuse.
     if errno != 0
         && let [b'-', line @ ..] = reply.as_ref()
-        && let Refused {
-            refusal: Some(refusal),
-            ..
-        } = Refused::from_errno(errno, Vec::new())
+        && let Refused { refusal: Some(refusal), .. } = Refused::from_errno(errno, Vec::new())
         && is_refusal(refusal, line)
     {
-        let line = line
-            .split(|&byte| byte == b'\r')
-            .next()
-            .unwrap_or_default()
-            .to_vec();
-        return Err(Refused {
-            refusal: Some(refusal),
-            line,
-        });
+        let line = line.split(|&byte| byte == b'\r').next().unwrap_or_default().to_vec();
+        return Err(Refused { refusal: Some(refusal), line });
     }
     Ok(reply)
 }
@@ -136,14 +122,9 @@ fn is_refusal(refusal: Refusal, line: &[u8]) -> bool {
         Refusal::Arity => line.starts_with(b"ERR wrong number of arguments for "),
         Refusal::ScriptRules => {
             line.ends_with(b"is not allowed on script mode")
-                || [
-                    &b"NOREPLICAS "[..],
-                    b"MISCONF ",
-                    b"READONLY ",
-                    b"MASTERDOWN ",
-                ]
-                .iter()
-                .any(|code| line.starts_with(code))
+                || [&b"NOREPLICAS "[..], b"MISCONF ", b"READONLY ", b"MASTERDOWN "]
+                    .iter()
+                    .any(|code| line.starts_with(code))
         }
         Refusal::Memory => line.starts_with(b"OOM "),
         Refusal::Acl => {
@@ -251,13 +232,7 @@ impl Strings {
     pub(super) fn new(items: &[&[u8]]) -> Self {
         let create = |item: &&[u8]| {
             // SAFETY: no context is needed to create a string that is freed by hand.
-            unsafe {
-                api!(CreateString(
-                    std::ptr::null_mut(),
-                    item.as_ptr().cast(),
-                    item.len()
-                ))
-            }
+            unsafe { api!(CreateString(std::ptr::null_mut(), item.as_ptr().cast(), item.len())) }
         };
         Self(items.iter().map(create).collect())
     }

@@ -39,11 +39,7 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static CStr> {
     }
     // SAFETY: the context is that of the load.
     let status = unsafe { api!(LoadConfigs(ctx)) };
-    if status == OK {
-        Ok(())
-    } else {
-        Err(c"redlua.*")
-    }
+    if status == OK { Ok(()) } else { Err(c"redlua.*") }
 }
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;

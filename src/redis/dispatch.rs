@@ -82,20 +82,13 @@ unsafe fn run(index: usize, ctx: *mut RedisModuleCtx, argv: &[*mut RedisModuleSt
     }
     let words = if spec.subcommand().is_some() { 2 } else { 1 };
     // SAFETY: the strings are live as long as the bytes are used.
-    let args = argv
-        .iter()
-        .skip(words)
-        .map(|string| unsafe { bytes(*string) });
+    let args = argv.iter().skip(words).map(|string| unsafe { bytes(*string) });
     let args: SmallVec<[&[u8]; 16]> = args.collect();
     // SAFETY: the context outlives the host.
     let host = unsafe { RedisHost::new(ctx, module) };
     let Some(handler) = spec.handler else { return };
-    let mut invocation = Invocation {
-        args: &args,
-        engine: &module.engine,
-        host: &host,
-        reply: &mut reply,
-    };
+    let mut invocation =
+        Invocation { args: &args, engine: &module.engine, host: &host, reply: &mut reply };
     if let Err(error) = handler(&mut invocation) {
         reply.error(error.line());
     }
@@ -114,12 +107,8 @@ unsafe fn report_keys(
     access: KeyAccess,
 ) {
     // SAFETY: the strings are live.
-    let count = argv
-        .get(at)
-        .and_then(|count| crate::engine::integer(unsafe { bytes(*count) }));
-    let count = count
-        .and_then(|count| usize::try_from(count).ok())
-        .unwrap_or_default();
+    let count = argv.get(at).map(|count| leading_integer(unsafe { bytes(*count) }));
+    let count = count.unwrap_or_default();
     let first = at + 1;
     if count > argv.len().saturating_sub(first) {
         return;
@@ -135,6 +124,18 @@ unsafe fn report_keys(
             ))
         };
     }
+}
+
+/// The number a text begins with, read as leniently as the server reads it to find keys; 0 for none.
+///
+/// Stock: `db.c` `genericGetKeys`.
+fn leading_integer(text: &[u8]) -> usize {
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number: usize, digit| {
+        number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+    })
 }
 
 /// The server's flags for keys used this way.

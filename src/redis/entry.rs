@@ -53,11 +53,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int {
     if engine::flushes_in_background() {
-        log(
-            ctx,
-            c"warning",
-            "RedLua does not unload while a flush goes on; try again",
-        );
+        log(ctx, c"warning", "RedLua does not unload while a flush goes on; try again");
         return ERR;
     }
     // SAFETY: no callback is running.
@@ -68,9 +64,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int
 fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     let missing = api::missing();
     if let Some(name) = missing.first() {
-        return Err(format!(
-            "the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"
-        ));
+        return Err(format!("the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"));
     }
     if argc > 0 {
         return Err("it takes no arguments; settings go to redlua.* directives".to_owned());
@@ -87,20 +81,13 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     module.facts.fill(ctx);
     // SAFETY: the module is being loaded, on the main thread.
     unsafe { global::install(module) };
-    let event = RedisModuleEvent {
-        id: raw::REDISMODULE_EVENT_MODULE_CHANGE,
-        dataver: 1,
-    };
+    let event = RedisModuleEvent { id: raw::REDISMODULE_EVENT_MODULE_CHANGE, dataver: 1 };
     // SAFETY: the context is live; the callback is of the type the event has.
     unsafe { api!(SubscribeToServerEvent(ctx, event, Some(modules_changed))) };
     log(
         ctx,
         c"notice",
-        &format!(
-            "RedLua {} ({}) is ready",
-            env!("CARGO_PKG_VERSION"),
-            env!("REDLUA_BUILD")
-        ),
+        &format!("RedLua {} ({}) is ready", env!("CARGO_PKG_VERSION"), env!("REDLUA_BUILD")),
     );
     Ok(())
 }
@@ -138,26 +125,14 @@ fn dialect(ctx: *mut RedisModuleCtx) -> Option<Dialect> {
     unsafe { api!(FreeServerInfo(ctx, info)) };
     let redis_version = redis_version?;
     Some(match valkey_version {
-        Some(version) => Dialect {
-            flavour: Flavour::Valkey,
-            version,
-            redis_version,
-        },
-        None => Dialect {
-            flavour: Flavour::Redis,
-            version: redis_version,
-            redis_version,
-        },
+        Some(version) => Dialect { flavour: Flavour::Valkey, version, redis_version },
+        None => Dialect { flavour: Flavour::Redis, version: redis_version, redis_version },
     })
 }
 
 fn parse_version(text: &str) -> Option<u32> {
     let mut parts = text.split('.').map(|part| part.parse().ok());
-    Some(version(
-        parts.next()??,
-        parts.next()??,
-        parts.next().flatten().unwrap_or(0),
-    ))
+    Some(version(parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)))
 }
 
 fn log(ctx: *mut RedisModuleCtx, level: &CStr, line: &str) {

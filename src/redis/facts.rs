@@ -71,14 +71,11 @@ impl FactsCache {
         if name.contains(&b'|') {
             return None;
         }
-        let infos = call::plain(ctx, c"COMMAND", &[b"INFO", &lower], |proto| {
-            command_info::parse(proto)
-        })?;
+        let infos =
+            call::plain(ctx, c"COMMAND", &[b"INFO", &lower], |proto| command_info::parse(proto))?;
         let entry = Entry::new(infos.first()?);
         let facts = entry.facts_of(argv);
-        self.commands
-            .borrow_mut()
-            .insert(lower.into_boxed_slice(), entry);
+        self.commands.borrow_mut().insert(lower.into_boxed_slice(), entry);
         facts
     }
 }
@@ -86,26 +83,18 @@ impl FactsCache {
 impl Entry {
     fn new(info: &CommandInfo) -> Self {
         let own_name = |it: &CommandInfo| {
-            let name = it
-                .name
-                .split(|&byte| byte == b'|')
-                .next_back()
-                .unwrap_or_default();
+            let name = it.name.split(|&byte| byte == b'|').next_back().unwrap_or_default();
             (name.into(), it.facts)
         };
-        Self {
-            facts: info.facts,
-            subcommands: info.subcommands.iter().map(own_name).collect(),
-        }
+        Self { facts: info.facts, subcommands: info.subcommands.iter().map(own_name).collect() }
     }
 
     #[inline]
     fn facts_of(&self, argv: &[&[u8]]) -> Option<CommandFacts> {
         match argv.get(1) {
-            Some(name) if self.facts.traits.contains(Traits::CONTAINER) => self
-                .subcommands
-                .get(name.to_ascii_lowercase().as_slice())
-                .copied(),
+            Some(name) if self.facts.traits.contains(Traits::CONTAINER) => {
+                self.subcommands.get(name.to_ascii_lowercase().as_slice()).copied()
+            }
             _ => Some(self.facts),
         }
     }

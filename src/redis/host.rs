@@ -33,12 +33,7 @@ impl RedisHost {
     /// # Safety
     /// `ctx` is the context of a command that is running, and both arguments outlive the value.
     pub(super) unsafe fn new(ctx: *mut RedisModuleCtx, module: &'static Module) -> Self {
-        Self {
-            ctx,
-            module,
-            has_user: Cell::new(true),
-            own_db: Cell::new(None),
-        }
+        Self { ctx, module, has_user: Cell::new(true), own_db: Cell::new(None) }
     }
 
     fn flags(&self) -> u32 {
@@ -67,9 +62,7 @@ impl RedisHost {
         let count = usize::try_from(count).unwrap_or_default();
         // SAFETY: the server gave that many positions.
         let found = unsafe { std::slice::from_raw_parts(positions, count) };
-        let keys = found
-            .iter()
-            .filter_map(|&at| argv.get(usize::try_from(at).ok()?).copied());
+        let keys = found.iter().filter_map(|&at| argv.get(usize::try_from(at).ok()?).copied());
         let keys = keys.collect();
         // SAFETY: the array is ours to free.
         unsafe { api!(Free(positions.cast())) };
@@ -80,9 +73,7 @@ impl RedisHost {
     fn refusal(&self, name: &CStr, modifiers: &[u8]) -> Option<ErrorReply> {
         // SAFETY: the context is live.
         let outcome = unsafe { call::checked(self.ctx, name.as_ptr(), &[], modifiers) };
-        outcome
-            .err()
-            .map(|refused| ErrorReply::from_line(refused.line))
+        outcome.err().map(|refused| ErrorReply::from_line(refused.line))
     }
 }
 
@@ -151,8 +142,7 @@ impl Host for RedisHost {
     fn select(&self, db: i32) {
         if self.own_db.get().is_none() {
             // SAFETY: the context is live.
-            self.own_db
-                .set(Some(unsafe { api!(GetSelectedDb(self.ctx)) }));
+            self.own_db.set(Some(unsafe { api!(GetSelectedDb(self.ctx)) }));
         }
         // SAFETY: the server just took the number.
         unsafe { api!(SelectDb(self.ctx, db)) };
@@ -204,10 +194,8 @@ impl Host for RedisHost {
 
     fn flushes_lazily(&self) -> bool {
         let args: [&[u8]; 2] = [b"GET", b"lazyfree-lazy-user-flush"];
-        call::plain(self.ctx, c"CONFIG", &args, |proto| {
-            proto.ends_with(b"\r\nyes\r\n")
-        })
-        .unwrap_or_default()
+        call::plain(self.ctx, c"CONFIG", &args, |proto| proto.ends_with(b"\r\nyes\r\n"))
+            .unwrap_or_default()
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {
@@ -217,20 +205,10 @@ impl Host for RedisHost {
             LogLevel::Notice => c"notice",
             LogLevel::Warning => c"warning",
         };
-        let text: Vec<u8> = line
-            .iter()
-            .copied()
-            .take_while(|&byte| byte != 0)
-            .chain([0])
-            .collect();
+        let text: Vec<u8> = line.iter().copied().take_while(|&byte| byte != 0).chain([0]).collect();
         // SAFETY: the context is live and the format takes one C string.
         unsafe {
-            api!(Log(
-                self.ctx,
-                level.as_ptr(),
-                c"%s".as_ptr(),
-                text.as_ptr().cast::<c_char>()
-            ))
+            api!(Log(self.ctx, level.as_ptr(), c"%s".as_ptr(), text.as_ptr().cast::<c_char>()))
         };
     }
 }

@@ -27,10 +27,7 @@ unsafe extern "C" fn report(ctx: *mut RedisModuleInfoCtx, _for_crash_report: c_i
         (c"used_memory_vm_eval", number(stats.vm_memory)),
         (c"used_memory_scripts_eval", number(stats.scripts_memory)),
         (c"number_of_cached_scripts", number(stats.cached_scripts)),
-        (
-            c"number_of_evictable_scripts",
-            number(stats.evictable_scripts),
-        ),
+        (c"number_of_evictable_scripts", number(stats.evictable_scripts)),
         (c"evicted_scripts", stats.evicted_scripts),
         (c"runs", stats.runs),
         (c"failed_runs", stats.failed_runs),

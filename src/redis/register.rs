@@ -20,17 +20,8 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
         let flags = c_string(&flags(spec));
         let callback = spec.handler.map(|_| *callback);
         // SAFETY: the context is that of the load; the server copies the strings.
-        let status = unsafe {
-            api!(CreateCommand(
-                ctx,
-                name.as_ptr(),
-                callback,
-                flags.as_ptr(),
-                0,
-                0,
-                0
-            ))
-        };
+        let status =
+            unsafe { api!(CreateCommand(ctx, name.as_ptr(), callback, flags.as_ptr(), 0, 0, 0)) };
         if status != OK {
             return Err(spec.name);
         }
@@ -87,10 +78,7 @@ fn flags(spec: &CommandSpec) -> String {
         (CommandFlags::NO_SLOWLOG, "no-slowlog"),
         (CommandFlags::FAST, "fast"),
     ];
-    let names = NAMES
-        .iter()
-        .filter(|(flag, _)| spec.flags.contains(*flag))
-        .map(|(_, name)| *name);
+    let names = NAMES.iter().filter(|(flag, _)| spec.flags.contains(*flag)).map(|(_, name)| *name);
     // A key specification alone does not route a command in a cluster.
     let keys = (spec.keys != Keys::None).then_some("getkeys-api");
     names.chain(keys).collect::<Vec<_>>().join(" ")
@@ -112,18 +100,10 @@ fn describe(ctx: *mut RedisModuleCtx, spec: &'static CommandSpec) -> Result<(), 
         complexity: complexity.as_ptr(),
         since: since.as_ptr(),
         history: ptr::null_mut(),
-        tips: if spec.tips.is_empty() {
-            ptr::null()
-        } else {
-            tips.as_ptr()
-        },
+        tips: if spec.tips.is_empty() { ptr::null() } else { tips.as_ptr() },
         arity: spec.arity,
         key_specs: key_specs.as_mut_ptr(),
-        args: if spec.args.is_empty() {
-            ptr::null_mut()
-        } else {
-            args.as_mut_ptr()
-        },
+        args: if spec.args.is_empty() { ptr::null_mut() } else { args.as_mut_ptr() },
     };
     // SAFETY: the command is live and the server copies everything.
     if unsafe { api!(SetCommandInfo(command, &info)) } != OK {

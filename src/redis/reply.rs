@@ -31,11 +31,7 @@ impl ClientReply {
 /// Bytes with a NUL after them, and CR and LF as blanks: what the server takes for a line.
 fn line(bytes: &[u8]) -> SmallVec<[u8; 128]> {
     let blank = |&byte: &u8| {
-        if matches!(byte, b'\r' | b'\n') {
-            b' '
-        } else {
-            byte
-        }
+        if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }
     };
     bytes.iter().map(blank).chain([0]).collect()
 }
@@ -68,11 +64,7 @@ impl ReplySink for ClientReply {
     fn bulk(&mut self, bytes: &[u8]) {
         // SAFETY: see `null`; the server copies the bytes.
         unsafe {
-            api!(ReplyWithStringBuffer(
-                self.ctx,
-                bytes.as_ptr().cast::<c_char>(),
-                bytes.len()
-            ))
+            api!(ReplyWithStringBuffer(self.ctx, bytes.as_ptr().cast::<c_char>(), bytes.len()))
         };
     }
 

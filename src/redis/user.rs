@@ -33,11 +33,7 @@ impl User {
         let argc = i32::try_from(argv.len()).unwrap_or(i32::MAX);
         // SAFETY: the user and the strings are live; the server only reads the array.
         let status = unsafe {
-            api!(ACLCheckCommandPermissions(
-                self.0.as_ptr(),
-                argv.as_ptr().cast_mut(),
-                argc
-            ))
+            api!(ACLCheckCommandPermissions(self.0.as_ptr(), argv.as_ptr().cast_mut(), argc))
         };
         match status {
             0 => Permission::Granted,

@@ -20,11 +20,7 @@ pub struct Encoder {
 impl Encoder {
     /// Makes an encoder with nothing written.
     pub fn new(version: RespVersion) -> Encoder {
-        Encoder {
-            version,
-            out: Vec::new(),
-            open: Vec::new(),
-        }
+        Encoder { version, out: Vec::new(), open: Vec::new() }
     }
 
     fn is_resp3(&self) -> bool {
@@ -49,11 +45,7 @@ impl Encoder {
 
 impl ReplySink for Encoder {
     fn null(&mut self) {
-        self.out.extend_from_slice(if self.is_resp3() {
-            b"_\r\n"
-        } else {
-            b"$-1\r\n"
-        });
+        self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     fn boolean(&mut self, value: bool) {
@@ -141,11 +133,7 @@ impl ReplySink for Encoder {
 fn double_text(value: f64) -> String {
     if !value.is_finite() {
         let name = if value.is_nan() { "nan" } else { "inf" };
-        return if value.is_sign_negative() {
-            format!("-{name}")
-        } else {
-            name.to_owned()
-        };
+        return if value.is_sign_negative() { format!("-{name}") } else { name.to_owned() };
     }
     let scientific = format!("{value:.16e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -156,19 +144,11 @@ fn double_text(value: f64) -> String {
         return trim_fraction(&format!("{value:.decimals$}")).to_owned();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
-    format!(
-        "{}e{sign}{:02}",
-        trim_fraction(mantissa),
-        exponent.unsigned_abs()
-    )
+    format!("{}e{sign}{:02}", trim_fraction(mantissa), exponent.unsigned_abs())
 }
 
 fn trim_fraction(text: &str) -> &str {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 #[cfg(test)]
@@ -190,51 +170,23 @@ mod tests {
             (|e| e.boolean(true), ":1\r\n", "#t\r\n"),
             (|e| e.boolean(false), ":0\r\n", "#f\r\n"),
             (|e| e.integer(0), ":0\r\n", ":0\r\n"),
-            (
-                |e| e.integer(i64::MIN),
-                ":-9223372036854775808\r\n",
-                ":-9223372036854775808\r\n",
-            ),
+            (|e| e.integer(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),
             (|e| e.bulk(b""), "$0\r\n\r\n", "$0\r\n\r\n"),
-            (
-                |e| e.bulk(b"a\r\nb"),
-                "$4\r\na\r\nb\r\n",
-                "$4\r\na\r\nb\r\n",
-            ),
+            (|e| e.bulk(b"a\r\nb"), "$4\r\na\r\nb\r\n", "$4\r\na\r\nb\r\n"),
             (|e| e.status(b"OK"), "+OK\r\n", "+OK\r\n"),
             (|e| e.error(b"ERR no"), "-ERR no\r\n", "-ERR no\r\n"),
-            (
-                |e| e.double(0.1),
-                "$19\r\n0.10000000000000001\r\n",
-                ",0.10000000000000001\r\n",
-            ),
+            (|e| e.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|e| e.double(3.0), "$1\r\n3\r\n", ",3\r\n"),
             (|e| e.double(-0.0), "$2\r\n-0\r\n", ",-0\r\n"),
             (|e| e.double(1e20), "$5\r\n1e+20\r\n", ",1e+20\r\n"),
             (|e| e.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n"),
-            (
-                |e| e.double(f64::NEG_INFINITY),
-                "$4\r\n-inf\r\n",
-                ",-inf\r\n",
-            ),
+            (|e| e.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
             (|e| e.double(-f64::NAN), "$4\r\n-nan\r\n", ",-nan\r\n"),
             (|e| e.big_number(b"12"), "$2\r\n12\r\n", "(12\r\n"),
-            (
-                |e| e.verbatim(b"txt", b"hi"),
-                "$2\r\nhi\r\n",
-                "=6\r\ntxt:hi\r\n",
-            ),
-            (
-                |e| e.verbatim(b"m", b"hi"),
-                "$2\r\nhi\r\n",
-                "=6\r\nm  :hi\r\n",
-            ),
+            (|e| e.verbatim(b"txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+            (|e| e.verbatim(b"m", b"hi"), "$2\r\nhi\r\n", "=6\r\nm  :hi\r\n"),
             (|e| e.verbatim(b"m\0d", b""), "$0\r\n\r\n", "=4\r\nm  :\r\n"),
-            (
-                |e| e.verbatim(b"markdown", b""),
-                "$0\r\n\r\n",
-                "=4\r\nmar:\r\n",
-            ),
+            (|e| e.verbatim(b"markdown", b""), "$0\r\n\r\n", "=4\r\nmar:\r\n"),
             (|e| e.array(0), "*0\r\n", "*0\r\n"),
             (
                 |e| {
@@ -254,14 +206,8 @@ mod tests {
             ),
         ];
         for (tell, resp2, resp3) in cases {
-            assert_eq!(
-                encode(RespVersion::Resp2, tell),
-                resp2.escape_default().to_string()
-            );
-            assert_eq!(
-                encode(RespVersion::Resp3, tell),
-                resp3.escape_default().to_string()
-            );
+            assert_eq!(encode(RespVersion::Resp2, tell), resp2.escape_default().to_string());
+            assert_eq!(encode(RespVersion::Resp3, tell), resp3.escape_default().to_string());
         }
     }
 

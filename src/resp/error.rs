@@ -33,24 +33,12 @@ pub struct ErrorSpec {
 impl ErrorSpec {
     /// An error that reads the same on every host.
     pub const fn stock(code: &'static str, text: &'static str, when: &'static str) -> Self {
-        Self {
-            code,
-            text,
-            before_7_2: None,
-            when,
-            origin: Origin::Stock,
-        }
+        Self { code, text, before_7_2: None, when, origin: Origin::Stock }
     }
 
     /// An error that only this module has.
     pub const fn module(code: &'static str, text: &'static str, when: &'static str) -> Self {
-        Self {
-            code,
-            text,
-            before_7_2: None,
-            when,
-            origin: Origin::Module,
-        }
+        Self { code, text, before_7_2: None, when, origin: Origin::Module }
     }
 
     /// The same error with another wording on Redis 7.0.
@@ -130,17 +118,8 @@ mod tests {
     fn every_error_is_declared_once_and_documented() {
         let mut seen = std::collections::BTreeSet::new();
         for spec in ERRORS {
-            assert!(
-                seen.insert((spec.code, spec.text)),
-                "{} {} twice",
-                spec.code,
-                spec.text
-            );
-            assert!(
-                spec.when.ends_with('.'),
-                "{}: when is not a sentence",
-                spec.text
-            );
+            assert!(seen.insert((spec.code, spec.text)), "{} {} twice", spec.code, spec.text);
+            assert!(spec.when.ends_with('.'), "{}: when is not a sentence", spec.text);
         }
     }
 }

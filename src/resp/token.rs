@@ -64,10 +64,7 @@ impl<'a> Tokens<'a> {
     ///
     /// Stock: `resp_parser.c` `parseReply`.
     #[inline]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "replies are read by count, to no end"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "replies are read by count, to no end")]
     pub fn next(&mut self) -> Token<'a> {
         match self.read() {
             Some(token) => token,
@@ -116,23 +113,12 @@ impl<'a> Tokens<'a> {
             },
             b'-' => self.line().map(Token::Error),
             b'_' => self.line().map(|_| Token::Null),
-            b'#' => self
-                .line()
-                .map(|line| Token::Boolean(line.starts_with(b"t"))),
+            b'#' => self.line().map(|line| Token::Boolean(line.starts_with(b"t"))),
             b',' => self.line().map(|line| Token::Double(to_double(line))),
             b'(' => self.line().map(Token::BigNumber),
-            b'~' => self
-                .integer()
-                .and_then(|len| self.count(len, 1))
-                .map(Token::Set),
-            b'%' => self
-                .integer()
-                .and_then(|len| self.count(len, 2))
-                .map(Token::Map),
-            b'|' => self
-                .integer()
-                .and_then(|len| self.count(len, 2))
-                .map(Token::Attribute),
+            b'~' => self.integer().and_then(|len| self.count(len, 1)).map(Token::Set),
+            b'%' => self.integer().and_then(|len| self.count(len, 2)).map(Token::Map),
+            b'|' => self.integer().and_then(|len| self.count(len, 2)).map(Token::Attribute),
             b'=' => self.verbatim(),
             _ => None,
         }
@@ -199,10 +185,7 @@ impl<'a> Tokens<'a> {
     fn verbatim(&mut self) -> Option<Token<'a>> {
         let len = self.integer()?;
         match *self.payload(len)? {
-            [a, b, c, _, ref text @ ..] => Some(Token::Verbatim {
-                format: [a, b, c],
-                text,
-            }),
+            [a, b, c, _, ref text @ ..] => Some(Token::Verbatim { format: [a, b, c], text }),
             _ => None,
         }
     }
@@ -298,20 +281,8 @@ mod tests {
             ),
             (b"$0\r\n\r\n", Token::Bulk(b"")),
             (b"$4\r\na\r\nb\r\n", Token::Bulk(b"a\r\nb")),
-            (
-                b"=7\r\ntxt:a\r\n\r\n",
-                Token::Verbatim {
-                    format: *b"txt",
-                    text: b"a\r\n",
-                },
-            ),
-            (
-                b"=4\r\nmkd:\r\n",
-                Token::Verbatim {
-                    format: *b"mkd",
-                    text: b"",
-                },
-            ),
+            (b"=7\r\ntxt:a\r\n\r\n", Token::Verbatim { format: *b"txt", text: b"a\r\n" }),
+            (b"=4\r\nmkd:\r\n", Token::Verbatim { format: *b"mkd", text: b"" }),
             (b"+OK\r\n", Token::Status(b"OK")),
             (b"+\r\n", Token::Status(b"")),
             (b"-ERR no\r\n", Token::Error(b"ERR no")),
@@ -402,12 +373,7 @@ mod tests {
             (b"-infinity", f64::NEG_INFINITY),
         ];
         for (text, value) in cases {
-            assert_eq!(
-                to_double(text).to_bits(),
-                value.to_bits(),
-                "{}",
-                text.escape_ascii()
-            );
+            assert_eq!(to_double(text).to_bits(), value.to_bits(), "{}", text.escape_ascii());
         }
         assert!(to_double(b"nan").is_nan() && to_double(b"nan").is_sign_positive());
         assert!(to_double(b"-nan").is_nan() && to_double(b"-nan").is_sign_negative());
@@ -514,13 +480,7 @@ mod tests {
             Value::BigNumber(digits) => assert_eq!(token, Token::BigNumber(digits.as_bytes())),
             Value::Bulk(bytes) => assert_eq!(token, Token::Bulk(bytes)),
             Value::Verbatim(format, text) => {
-                assert_eq!(
-                    token,
-                    Token::Verbatim {
-                        format: *format,
-                        text
-                    }
-                );
+                assert_eq!(token, Token::Verbatim { format: *format, text });
             }
             Value::Status(line) => assert_eq!(token, Token::Status(line.as_bytes())),
             Value::Error(line) => assert_eq!(token, Token::Error(line.as_bytes())),

@@ -155,11 +155,7 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
             Origin::Eval if self.evictable >= self.evictable_limit => self.evict_oldest(),
             _ => None,
         };
-        let slot = Slot {
-            body_hash: self.hash_body(&script.body),
-            script,
-            links: None,
-        };
+        let slot = Slot { body_hash: self.hash_body(&script.body), script, links: None };
         let index = match self.place(slot) {
             Ok(index) => index,
             Err(unplaced) => return Some(unplaced.script.compiled),
@@ -210,10 +206,7 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
     }
 
     fn find_sha1(&self, sha1: &Sha1) -> Option<u32> {
-        let is_it = |&index: &u32| {
-            self.slot(index)
-                .is_some_and(|slot| slot.script.sha1 == *sha1)
-        };
+        let is_it = |&index: &u32| self.slot(index).is_some_and(|slot| slot.script.sha1 == *sha1);
         self.by_sha1.find(sha1.prefix(), is_it).copied()
     }
 
@@ -352,12 +345,7 @@ mod tests {
     use super::*;
 
     fn script(body: &[u8]) -> Script<Vec<u8>> {
-        Script {
-            sha1: Sha1::of(body),
-            body: body.into(),
-            flags: None,
-            compiled: body.to_vec(),
-        }
+        Script { sha1: Sha1::of(body), body: body.into(), flags: None, compiled: body.to_vec() }
     }
 
     fn numbered(number: u32) -> Vec<u8> {
@@ -368,25 +356,16 @@ mod tests {
     fn inserted_scripts_are_found_by_both_names() {
         let mut cache = ScriptCache::new();
         let flags = Some(ScriptFlags::NO_WRITES);
-        let one = Script {
-            flags,
-            ..script(b"return 1")
-        };
+        let one = Script { flags, ..script(b"return 1") };
         assert_eq!(cache.insert(one.clone(), Origin::Eval), None);
         assert_eq!(cache.insert(script(b"return 2"), Origin::Load), None);
         assert_eq!(cache.get_by_body(b"return 1"), Some(&one));
         assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 1")), Some(&one));
-        assert_eq!(
-            cache.get_by_sha1(&Sha1::of(b"return 2")),
-            Some(&script(b"return 2"))
-        );
+        assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 2")), Some(&script(b"return 2")));
         assert_eq!(cache.get_by_body(b"return 3"), None);
         assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 3")), None);
         assert!(cache.contains(&Sha1::of(b"return 1")) && !cache.contains(&Sha1::of(b"")));
-        assert_eq!(
-            (cache.len(), cache.evictable_len(), cache.evicted_total()),
-            (2, 1, 0)
-        );
+        assert_eq!((cache.len(), cache.evictable_len(), cache.evicted_total()), (2, 1, 0));
     }
 
     #[test]
@@ -398,19 +377,10 @@ mod tests {
         cache.get_by_body(&numbered(0));
         cache.get_by_sha1(&Sha1::of(&numbered(1)));
         assert!(cache.contains(&Sha1::of(&numbered(2))));
-        assert_eq!(
-            cache.insert(script(&numbered(3)), Origin::Eval),
-            Some(numbered(2))
-        );
-        assert_eq!(
-            cache.insert(script(&numbered(4)), Origin::Eval),
-            Some(numbered(0))
-        );
+        assert_eq!(cache.insert(script(&numbered(3)), Origin::Eval), Some(numbered(2)));
+        assert_eq!(cache.insert(script(&numbered(4)), Origin::Eval), Some(numbered(0)));
         assert_eq!(cache.insert(script(&numbered(5)), Origin::Load), None);
-        assert_eq!(
-            (cache.len(), cache.evictable_len(), cache.evicted_total()),
-            (4, 3, 2)
-        );
+        assert_eq!((cache.len(), cache.evictable_len(), cache.evicted_total()), (4, 3, 2));
         assert_eq!(cache.get_by_body(&numbered(2)), None);
         assert_eq!(cache.get_by_sha1(&Sha1::of(&numbered(0))), None);
     }
@@ -424,25 +394,16 @@ mod tests {
         cache.pin(&Sha1::of(&numbered(0)));
         cache.pin(&Sha1::of(b"unknown"));
         // A load of a known script pins it and gives the new form back.
-        assert_eq!(
-            cache.insert(script(&numbered(1)), Origin::Load),
-            Some(numbered(1))
-        );
+        assert_eq!(cache.insert(script(&numbered(1)), Origin::Load), Some(numbered(1)));
         assert_eq!((cache.len(), cache.evictable_len()), (2, 0));
         for number in 2..100 {
             cache.insert(script(&numbered(number)), Origin::Eval);
         }
         assert!(cache.contains(&Sha1::of(&numbered(0))));
         assert!(cache.contains(&Sha1::of(&numbered(1))));
-        assert_eq!(
-            (cache.len(), cache.evictable_len(), cache.evicted_total()),
-            (4, 2, 96)
-        );
+        assert_eq!((cache.len(), cache.evictable_len(), cache.evicted_total()), (4, 2, 96));
         // An evaluation of a pinned script does not unpin it.
-        assert_eq!(
-            cache.insert(script(&numbered(0)), Origin::Eval),
-            Some(numbered(0))
-        );
+        assert_eq!(cache.insert(script(&numbered(0)), Origin::Eval), Some(numbered(0)));
         assert_eq!(cache.evictable_len(), 2);
     }
 
@@ -474,9 +435,7 @@ mod tests {
             cache.insert(script(&numbered(number)), Origin::Eval);
         }
         for number in 0..150 {
-            let found = cache
-                .get_by_body(&numbered(number))
-                .map(|script| script.compiled.clone());
+            let found = cache.get_by_body(&numbered(number)).map(|script| script.compiled.clone());
             assert_eq!(found, (number >= 50).then(|| numbered(number)));
         }
     }
@@ -487,27 +446,15 @@ mod tests {
         assert_eq!(cache.memory_bytes(), 0);
         let body = |number| vec![b'a' + number; 100_000];
         for number in 0..10 {
-            let script = Script {
-                compiled: (),
-                ..script(b"").with_body(&body(number))
-            };
+            let script = Script { compiled: (), ..script(b"").with_body(&body(number)) };
             cache.insert(script, Origin::Load);
         }
-        assert!(
-            (1_000_000..1_010_000).contains(&cache.memory_bytes()),
-            "{}",
-            cache.memory_bytes()
-        );
+        assert!((1_000_000..1_010_000).contains(&cache.memory_bytes()), "{}", cache.memory_bytes());
     }
 
     impl Script<Vec<u8>> {
         fn with_body(self, body: &[u8]) -> Script<()> {
-            Script {
-                sha1: Sha1::of(body),
-                body: body.into(),
-                flags: self.flags,
-                compiled: (),
-            }
+            Script { sha1: Sha1::of(body), body: body.into(), flags: self.flags, compiled: () }
         }
     }
 

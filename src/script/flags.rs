@@ -71,18 +71,12 @@ impl ScriptFlags {
     ///
     /// Stock: `eval.c` `evalExtractShebangFlags`.
     pub fn from_flag_name(name: &[u8]) -> Option<ScriptFlags> {
-        SCRIPT_FLAGS
-            .iter()
-            .find(|spec| spec.name.as_bytes() == name)
-            .map(|spec| spec.flag)
+        SCRIPT_FLAGS.iter().find(|spec| spec.name.as_bytes() == name).map(|spec| spec.flag)
     }
 
     /// Gives the names of the flags that are set, in the order of [`SCRIPT_FLAGS`].
     pub fn flag_names(self) -> impl Iterator<Item = &'static str> {
-        SCRIPT_FLAGS
-            .iter()
-            .filter(move |spec| self.contains(spec.flag))
-            .map(|spec| spec.name)
+        SCRIPT_FLAGS.iter().filter(move |spec| self.contains(spec.flag)).map(|spec| spec.name)
     }
 }
 
@@ -104,34 +98,17 @@ mod tests {
     #[test]
     fn names_are_found_exactly() {
         for spec in SCRIPT_FLAGS {
-            assert_eq!(
-                ScriptFlags::from_flag_name(spec.name.as_bytes()),
-                Some(spec.flag)
-            );
+            assert_eq!(ScriptFlags::from_flag_name(spec.name.as_bytes()), Some(spec.flag));
         }
-        for name in [
-            "",
-            "No-Writes",
-            "no-writes ",
-            "no_writes",
-            "no-write",
-            "allow-cross-slot",
-        ] {
-            assert_eq!(
-                ScriptFlags::from_flag_name(name.as_bytes()),
-                None,
-                "{name:?}"
-            );
+        for name in ["", "No-Writes", "no-writes ", "no_writes", "no-write", "allow-cross-slot"] {
+            assert_eq!(ScriptFlags::from_flag_name(name.as_bytes()), None, "{name:?}");
         }
     }
 
     #[test]
     fn set_flags_are_named_in_table_order() {
         let flags = ScriptFlags::NO_CLUSTER | ScriptFlags::NO_WRITES;
-        assert_eq!(
-            flags.flag_names().collect::<Vec<_>>(),
-            ["no-writes", "no-cluster"]
-        );
+        assert_eq!(flags.flag_names().collect::<Vec<_>>(), ["no-writes", "no-cluster"]);
         assert_eq!(ScriptFlags::empty().flag_names().count(), 0);
     }
 }

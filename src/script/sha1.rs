@@ -54,9 +54,7 @@ impl Sha1 {
 
     /// Gives the first eight bytes as a number: a digest is its own hash.
     pub fn prefix(&self) -> u64 {
-        self.0
-            .first_chunk()
-            .map_or(0, |first| u64::from_le_bytes(*first))
+        self.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
     }
 }
 
@@ -95,11 +93,7 @@ fn nibble(digit: u8) -> u8 {
 /// Gives the lower-case digit of a value below 16.
 #[inline]
 fn digit(nibble: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' - 10 + nibble
-    }
+    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
 }
 
 #[cfg(test)]
@@ -120,10 +114,7 @@ mod tests {
             assert_eq!(Sha1::of(body).to_hex(), hex.as_bytes());
             assert_eq!(Sha1::of(body).to_string(), hex);
             assert_eq!(Sha1::from_hex(hex.as_bytes()), Some(Sha1::of(body)));
-            assert_eq!(
-                Sha1::from_hex(hex.to_uppercase().as_bytes()),
-                Some(Sha1::of(body))
-            );
+            assert_eq!(Sha1::from_hex(hex.to_uppercase().as_bytes()), Some(Sha1::of(body)));
         }
     }
 
@@ -134,11 +125,7 @@ mod tests {
                 let mut hex = [b'0'; 40];
                 hex[place] = byte;
                 let read = Sha1::from_hex(&hex);
-                assert_eq!(
-                    read.is_some(),
-                    byte.is_ascii_hexdigit(),
-                    "{byte} at {place}"
-                );
+                assert_eq!(read.is_some(), byte.is_ascii_hexdigit(), "{byte} at {place}");
                 if let Some(sha1) = read {
                     assert_eq!(sha1.to_hex(), hex.to_ascii_lowercase().as_slice());
                 }

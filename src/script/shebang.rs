@@ -40,16 +40,10 @@ pub enum ShebangError {
 /// Stock: `eval.c` `evalExtractShebangFlags`.
 pub fn parse(body: &[u8]) -> Result<Shebang, ShebangError> {
     if !body.starts_with(b"#!") {
-        return Ok(Shebang {
-            flags: None,
-            code_offset: 0,
-        });
+        return Ok(Shebang { flags: None, code_offset: 0 });
     }
     let text = until_nul(body);
-    let code_offset = text
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .ok_or(ShebangError::Invalid)?;
+    let code_offset = text.iter().position(|&byte| byte == b'\n').ok_or(ShebangError::Invalid)?;
     let line = text.get(..code_offset).unwrap_or_default();
     let words = split_words(line).ok_or(ShebangError::InvalidEngine)?;
     let (engine, options) = words.split_first().ok_or(ShebangError::InvalidEngine)?;
@@ -63,10 +57,7 @@ pub fn parse(body: &[u8]) -> Result<Shebang, ShebangError> {
             None => return Err(ShebangError::UnknownOption(until_nul(option).to_vec())),
         }
     }
-    Ok(Shebang {
-        flags: Some(flags),
-        code_offset,
-    })
+    Ok(Shebang { flags: Some(flags), code_offset })
 }
 
 /// Splits a line into words at blanks, as in Redis's configuration file.
@@ -212,24 +203,9 @@ mod tests {
 
     #[test]
     fn texts_without_shebang_are_in_compatibility_mode() {
-        for body in [
-            "",
-            "#",
-            "return 1",
-            " #!lua\n",
-            "\n#!lua\n",
-            "!#lua\n",
-            "#\0!lua\n",
-        ] {
+        for body in ["", "#", "return 1", " #!lua\n", "\n#!lua\n", "!#lua\n", "#\0!lua\n"] {
             let shebang = parse(body.as_bytes());
-            assert_eq!(
-                shebang,
-                Ok(Shebang {
-                    flags: None,
-                    code_offset: 0
-                }),
-                "{body:?}"
-            );
+            assert_eq!(shebang, Ok(Shebang { flags: None, code_offset: 0 }), "{body:?}");
         }
     }
 
@@ -242,14 +218,8 @@ mod tests {
             (b"#!lua flags=\n", NONE),
             (b"#!lua flags=no-writes\n", NO_WRITES),
             (b"#!lua \x0b\x0c flags=no-writes\r\n", NO_WRITES),
-            (
-                b"#!lua flags=no-writes,allow-oom\n",
-                NO_WRITES.union(ALLOW_OOM),
-            ),
-            (
-                b"#!lua flags=no-writes flags=allow-oom\n",
-                NO_WRITES.union(ALLOW_OOM),
-            ),
+            (b"#!lua flags=no-writes,allow-oom\n", NO_WRITES.union(ALLOW_OOM)),
+            (b"#!lua flags=no-writes flags=allow-oom\n", NO_WRITES.union(ALLOW_OOM)),
             (b"#!lua flags=no-writes,no-writes\n", NO_WRITES),
             (
                 b"#!lua flags=no-writes,allow-oom,allow-stale,no-cluster,allow-cross-slot-keys\n",
@@ -257,14 +227,8 @@ mod tests {
             ),
             (b"#!lua \"flags=no-writes\"\n", NO_WRITES),
             (b"#!lua 'flags=no-writes'\n", NO_WRITES),
-            (
-                b"#!lua flags=\"no-writes,allow-oom\"\n",
-                NO_WRITES.union(ALLOW_OOM),
-            ),
-            (
-                b"#!lua flags='no-writes' flags=allow-oom\n",
-                NO_WRITES.union(ALLOW_OOM),
-            ),
+            (b"#!lua flags=\"no-writes,allow-oom\"\n", NO_WRITES.union(ALLOW_OOM)),
+            (b"#!lua flags='no-writes' flags=allow-oom\n", NO_WRITES.union(ALLOW_OOM)),
             (b"#!lua \"flags=no\\x2dwrites\"\n", NO_WRITES),
             (b"#!lua \"flags=no\\-writes\"\n", NO_WRITES),
             (b"#!\"lua\"\n", NONE),
@@ -272,18 +236,12 @@ mod tests {
             // What follows an escaped NUL is not compared.
             (b"#!\"lua\\x00zz\"\n", NONE),
             (b"#!lua \"flags=no-writes\\x00zz\"\n", NO_WRITES),
-            (
-                b"#!lua \"flags=no-writes\\x00zz,allow-oom\"\n",
-                NO_WRITES.union(ALLOW_OOM),
-            ),
+            (b"#!lua \"flags=no-writes\\x00zz,allow-oom\"\n", NO_WRITES.union(ALLOW_OOM)),
             (b"#!lua\n\0return 1", NONE),
         ];
         for (body, flags) in cases {
             let code_offset = body.iter().position(|&byte| byte == b'\n').unwrap();
-            let expected = Ok(Shebang {
-                flags: Some(flags),
-                code_offset,
-            });
+            let expected = Ok(Shebang { flags: Some(flags), code_offset });
             assert_eq!(parse(body), expected, "{}", body.escape_ascii());
         }
     }
@@ -309,31 +267,19 @@ mod tests {
             (b"#!LUA\n", UnexpectedEngine(b"#!LUA".to_vec())),
             (b"#!js foo=1\n", UnexpectedEngine(b"#!js".to_vec())),
             (b"#!\"j\\ts\\x00x\"\n", UnexpectedEngine(b"#!j\ts".to_vec())),
-            (
-                b"#!lua\x0bflags=\n",
-                UnexpectedEngine(b"#!lua\x0bflags=".to_vec()),
-            ),
+            (b"#!lua\x0bflags=\n", UnexpectedEngine(b"#!lua\x0bflags=".to_vec())),
             (b"#!lua foo=1\n", UnknownOption(b"foo=1".to_vec())),
             (b"#!lua name=lib\n", UnknownOption(b"name=lib".to_vec())),
-            (
-                b"#!lua Flags=no-writes\n",
-                UnknownOption(b"Flags=no-writes".to_vec()),
-            ),
+            (b"#!lua Flags=no-writes\n", UnknownOption(b"Flags=no-writes".to_vec())),
             (b"#!lua flags\n", UnknownOption(b"flags".to_vec())),
             (b"#!lua \"\"\n", UnknownOption(b"".to_vec())),
             (b"#!lua \"a\\x00b\"\n", UnknownOption(b"a".to_vec())),
             (b"#!lua flags=bad foo=1\n", UnexpectedFlag(b"bad".to_vec())),
-            (
-                b"#!lua flags=No-Writes\n",
-                UnexpectedFlag(b"No-Writes".to_vec()),
-            ),
+            (b"#!lua flags=No-Writes\n", UnexpectedFlag(b"No-Writes".to_vec())),
             (b"#!lua flags=no-writes,\n", UnexpectedFlag(b"".to_vec())),
             (b"#!lua flags=,\n", UnexpectedFlag(b"".to_vec())),
             (b"#!lua \"flags=x\\x00,y\"\n", UnexpectedFlag(b"x".to_vec())),
-            (
-                b"#!lua \"flags=a b\\r\\n\"\n",
-                UnexpectedFlag(b"a b\r\n".to_vec()),
-            ),
+            (b"#!lua \"flags=a b\\r\\n\"\n", UnexpectedFlag(b"a b\r\n".to_vec())),
         ];
         for (body, error) in cases {
             assert_eq!(parse(body), Err(error), "{}", body.escape_ascii());
@@ -362,9 +308,7 @@ mod tests {
             let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
             assert_eq!(split_words(line), Some(words), "{}", line.escape_ascii());
         }
-        for line in [
-            "\"", "'", "\"a\"b", "'a'b", "\"\"\"", "''\"\"", "\"\\", "'\\'", "\"\0\"",
-        ] {
+        for line in ["\"", "'", "\"a\"b", "'a'b", "\"\"\"", "''\"\"", "\"\\", "'\\'", "\"\0\""] {
             assert_eq!(split_words(line.as_bytes()), None, "{line:?}");
         }
     }

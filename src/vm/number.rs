@@ -20,11 +20,7 @@ pub enum NumberStyle {
 impl NumberStyle {
     /// The style of a server.
     pub fn of(dialect: Dialect) -> Self {
-        if dialect.is_before_7_2() {
-            Self::Precision17
-        } else {
-            Self::Shortest
-        }
+        if dialect.is_before_7_2() { Self::Precision17 } else { Self::Shortest }
     }
 }
 
@@ -151,9 +147,7 @@ fn read_exponent(text: &[u8]) -> i32 {
         Some(digits) => (-1, digits),
         None => (1, text),
     };
-    sign * digits
-        .iter()
-        .fold(0, |value, &digit| value * 10 + i32::from(digit - b'0'))
+    sign * digits.iter().fold(0, |value, &digit| value * 10 + i32::from(digit - b'0'))
 }
 
 /// Appends digits in the form stock chooses for them.
@@ -216,11 +210,7 @@ struct Digits {
 
 impl Digits {
     fn new() -> Digits {
-        Digits {
-            digits: [0; 20],
-            len: 0,
-            exponent: 0,
-        }
+        Digits { digits: [0; 20], len: 0, exponent: 0 }
     }
 
     fn len(&self) -> i32 {
@@ -261,19 +251,13 @@ struct Binary {
 impl Binary {
     fn normalize(self) -> Binary {
         let shift = self.fraction.leading_zeros();
-        Binary {
-            fraction: self.fraction << shift,
-            exponent: self.exponent - shift.cast_signed(),
-        }
+        Binary { fraction: self.fraction << shift, exponent: self.exponent - shift.cast_signed() }
     }
 
     /// Multiplies, and rounds to the upper 64 bits.
     fn times(self, other: Binary) -> Binary {
         let product = u128::from(self.fraction) * u128::from(other.fraction) + (1 << 63);
-        Binary {
-            fraction: (product >> 64) as u64,
-            exponent: self.exponent + other.exponent + 64,
-        }
+        Binary { fraction: (product >> 64) as u64, exponent: self.exponent + other.exponent + 64 }
     }
 }
 
@@ -289,19 +273,10 @@ fn grisu2(value: f64) -> Digits {
     let bits = value.to_bits();
     let (fraction, biased) = (bits & (HIDDEN_BIT - 1), (bits >> 52) as i32);
     let exact = match biased {
-        0 => Binary {
-            fraction,
-            exponent: -1074,
-        },
-        _ => Binary {
-            fraction: fraction | HIDDEN_BIT,
-            exponent: biased - 1075,
-        },
+        0 => Binary { fraction, exponent: -1074 },
+        _ => Binary { fraction: fraction | HIDDEN_BIT, exponent: biased - 1075 },
     };
-    let upper = Binary {
-        fraction: (exact.fraction << 1) + 1,
-        exponent: exact.exponent - 1,
-    };
+    let upper = Binary { fraction: (exact.fraction << 1) + 1, exponent: exact.exponent - 1 };
     let upper = upper.normalize();
     // Below a power of two, numbers are twice as dense.
     let closeness = if exact.fraction == HIDDEN_BIT { 2 } else { 1 };
@@ -310,10 +285,7 @@ fn grisu2(value: f64) -> Digits {
         exponent: exact.exponent - closeness,
     };
     let lower_shift = lower.exponent - upper.exponent;
-    let lower = Binary {
-        fraction: lower.fraction << lower_shift,
-        exponent: upper.exponent,
-    };
+    let lower = Binary { fraction: lower.fraction << lower_shift, exponent: upper.exponent };
 
     let (power, decimal_exponent) = cached_power(upper.exponent);
     let scaled = exact.normalize().times(power);
@@ -346,17 +318,9 @@ fn cached_power(exponent: i32) -> (Binary, i32) {
         } else if scaled > -32 {
             index -= 1;
         } else {
-            let fraction = usize::try_from(index)
-                .ok()
-                .and_then(|index| POWERS.get(index));
+            let fraction = usize::try_from(index).ok().and_then(|index| POWERS.get(index));
             let fraction = fraction.copied().unwrap_or(1 << 63);
-            return (
-                Binary {
-                    fraction,
-                    exponent: power_exponent,
-                },
-                decimal_exponent,
-            );
+            return (Binary { fraction, exponent: power_exponent }, decimal_exponent);
         }
     }
 }
@@ -584,10 +548,7 @@ mod tests {
 
     /// The texts are those of C: `%.17g`, what Redis 8.0 sends, `%.14g`.
     #[test]
-    #[expect(
-        clippy::excessive_precision,
-        reason = "these values are written out in full"
-    )]
+    #[expect(clippy::excessive_precision, reason = "these values are written out in full")]
     fn numbers_have_the_text_c_gives_them() {
         let cases: [(f64, &str, &str, &str); 45] = [
             (0.0, "0", "0", "0"),
@@ -599,12 +560,7 @@ mod tests {
             (0.5, "0.5", "0.5", "0.5"),
             (1.5, "1.5", "1.5", "1.5"),
             (100.0, "100", "100", "100"),
-            (
-                1.0 / 3.0,
-                "0.33333333333333331",
-                "0.3333333333333333",
-                "0.33333333333333",
-            ),
+            (1.0 / 3.0, "0.33333333333333331", "0.3333333333333333", "0.33333333333333"),
             (1e-4, "0.0001", "0.0001", "0.0001"),
             (1e-5, "1.0000000000000001e-05", "0.00001", "1e-05"),
             (-1e-5, "-1.0000000000000001e-05", "-0.00001", "-1e-05"),
@@ -612,24 +568,9 @@ mod tests {
             (0.0001234, "0.00012339999999999999", "1.234e-4", "0.0001234"),
             (0.00001234, "1.234e-05", "1.234e-5", "1.234e-05"),
             (123456.789, "123456.789", "123456.789", "123456.789"),
-            (
-                9007199254740993.0,
-                "9007199254740992",
-                "9007199254740992",
-                "9.007199254741e+15",
-            ),
-            (
-                12345678901234.5625,
-                "12345678901234.562",
-                "12345678901234.562",
-                "12345678901235",
-            ),
-            (
-                12345678901234.6875,
-                "12345678901234.688",
-                "12345678901234.688",
-                "12345678901235",
-            ),
+            (9007199254740993.0, "9007199254740992", "9007199254740992", "9.007199254741e+15"),
+            (12345678901234.5625, "12345678901234.562", "12345678901234.562", "12345678901235"),
+            (12345678901234.6875, "12345678901234.688", "12345678901234.688", "12345678901235"),
             (99999999999999999.0, "1e+17", "100000000000000000", "1e+17"),
             (1e15, "1000000000000000", "1000000000000000", "1e+15"),
             (1e16, "10000000000000000", "10000000000000000", "1e+16"),
@@ -661,24 +602,9 @@ mod tests {
                 "123456789012345680",
                 "1.2345678901235e+17",
             ),
-            (
-                65294498705027984.0,
-                "65294498705027984",
-                "65294498705027984",
-                "6.5294498705028e+16",
-            ),
-            (
-                35279572654.306534,
-                "35279572654.306534",
-                "35279572654.306534",
-                "35279572654.307",
-            ),
-            (
-                1.2345678e25,
-                "1.2345678e+25",
-                "1.2345678e+25",
-                "1.2345678e+25",
-            ),
+            (65294498705027984.0, "65294498705027984", "65294498705027984", "6.5294498705028e+16"),
+            (35279572654.306534, "35279572654.306534", "35279572654.306534", "35279572654.307"),
+            (1.2345678e25, "1.2345678e+25", "1.2345678e+25", "1.2345678e+25"),
             (1e20, "1e+20", "1e+20", "1e+20"),
             (1e21, "1e+21", "1e+21", "1e+21"),
             (1e100, "1e+100", "1e+100", "1e+100"),
@@ -694,18 +620,8 @@ mod tests {
                 "2.2250738585072014e-308",
                 "2.2250738585072e-308",
             ),
-            (
-                5e-324,
-                "4.9406564584124654e-324",
-                "5e-324",
-                "4.9406564584125e-324",
-            ),
-            (
-                -5e-324,
-                "-4.9406564584124654e-324",
-                "-5e-324",
-                "-4.9406564584125e-324",
-            ),
+            (5e-324, "4.9406564584124654e-324", "5e-324", "4.9406564584125e-324"),
+            (-5e-324, "-4.9406564584124654e-324", "-5e-324", "-4.9406564584125e-324"),
             (f64::INFINITY, "inf", "inf", "inf"),
             (f64::NEG_INFINITY, "-inf", "-inf", "-inf"),
             (f64::NAN, "nan", "nan", "nan"),
@@ -753,14 +669,7 @@ mod tests {
     #[test]
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     fn numbers_out_of_range_become_the_least_integer() {
-        for value in [
-            f64::NAN,
-            -f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            1e300,
-            -1e300,
-        ] {
+        for value in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300] {
             assert_eq!(to_integer(value), i64::MIN, "{value}");
         }
         assert_eq!(to_integer(9_223_372_036_854_775_808.0), i64::MIN);
@@ -781,10 +690,7 @@ mod tests {
             let read: f64 = text(style, value).parse().unwrap();
             // The integer form of zero has no sign.
             let is_same = read.to_bits() == value.to_bits() || (value == 0.0 && read == 0.0);
-            assert!(
-                is_same || (read.is_nan() && value.is_nan()),
-                "{value:e} {style:?}"
-            );
+            assert!(is_same || (read.is_nan() && value.is_nan()), "{value:e} {style:?}");
         }
         let mut encoder = Encoder::new(RespVersion::Resp3);
         encoder.double(value);

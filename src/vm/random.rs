@@ -30,10 +30,7 @@ impl Random {
     ///
     /// Stock: `rand.c` `redisSrand48`.
     pub(crate) fn seed(&self, seed: i32) {
-        self.0.store(
-            (u64::from(seed.cast_unsigned()) << 16) | SEED_LOW,
-            Ordering::Relaxed,
-        );
+        self.0.store((u64::from(seed.cast_unsigned()) << 16) | SEED_LOW, Ordering::Relaxed);
     }
 
     /// The next number of the sequence, at least 0 and less than 1.

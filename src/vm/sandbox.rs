@@ -35,10 +35,7 @@ pub(super) const GLOBALS: &[&str] = &[
 
 /// Members of the libraries.
 pub(super) const LIBRARIES: &[(&str, &[&str])] = &[
-    (
-        "coroutine",
-        &["create", "resume", "running", "status", "wrap", "yield"],
-    ),
+    ("coroutine", &["create", "resume", "running", "status", "wrap", "yield"]),
     (
         "math",
         &[
@@ -84,9 +81,7 @@ pub(super) const LIBRARIES: &[(&str, &[&str])] = &[
     ),
     (
         "table",
-        &[
-            "concat", "foreach", "foreachi", "getn", "insert", "maxn", "remove", "setn", "sort",
-        ],
+        &["concat", "foreach", "foreachi", "getn", "insert", "maxn", "remove", "setn", "sort"],
     ),
 ];
 

@@ -20,9 +20,7 @@ register!(COMMANDS: LOAD: CommandSpec = CommandSpec {
 });
 
 fn load<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
-    let digest = call
-        .engine
-        .load(call.args.first().copied().unwrap_or_default())?;
+    let digest = call.engine.load(call.args.first().copied().unwrap_or_default())?;
     call.reply.bulk(&digest.to_hex());
     Ok(())
 }

@@ -61,11 +61,8 @@ fn integer(stack: &mut Stack<'_>, position: i32) -> Result<i32, Raised> {
         // As Lua does it: to a long, then its low half.
         return Ok(number::to_integer(number) as i32);
     }
-    let found = if stack.kind(position) == Kind::None {
-        "no value"
-    } else {
-        stack.type_name(position)
-    };
+    let found =
+        if stack.kind(position) == Kind::None { "no value" } else { stack.type_name(position) };
     match stack.raise_argument(position, &format!("number expected, got {found}")) {
         Err(raised) => Err(raised),
         Ok(_) => Err(Raised),

@@ -53,9 +53,5 @@ fn status_reply(stack: &mut Stack<'_>) -> NativeResult {
 }
 
 fn only_string<'s>(stack: &'s Stack<'_>) -> Option<&'s [u8]> {
-    if stack.top() == 1 {
-        stack.bytes(1)
-    } else {
-        None
-    }
+    if stack.top() == 1 { stack.bytes(1) } else { None }
 }

@@ -67,23 +67,10 @@ mod tests {
     fn members_are_declared_once_and_documented() {
         let mut seen = std::collections::BTreeSet::new();
         for spec in LUA_API {
-            assert!(
-                seen.insert((spec.table, spec.name)),
-                "{}.{} twice",
-                spec.table,
-                spec.name
-            );
-            assert!(
-                spec.summary.ends_with('.'),
-                "{}: summary is not a sentence",
-                spec.name
-            );
+            assert!(seen.insert((spec.table, spec.name)), "{}.{} twice", spec.table, spec.name);
+            assert!(spec.summary.ends_with('.'), "{}: summary is not a sentence", spec.name);
             let full_name = format!("{}.{}", spec.table, spec.name);
-            assert!(
-                spec.signature.starts_with(&full_name),
-                "{}: signature",
-                spec.name
-            );
+            assert!(spec.signature.starts_with(&full_name), "{}: signature", spec.name);
         }
     }
 }

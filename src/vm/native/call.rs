@@ -90,11 +90,7 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             stack.set_top(0);
             let proto = reply.as_ref();
             to_lua::push(stack, proto);
-            if proto.first() == Some(&b'-') {
-                Reply::Error
-            } else {
-                Reply::Value
-            }
+            if proto.first() == Some(&b'-') { Reply::Error } else { Reply::Value }
         }
         Err(error) => {
             drop(argv);
@@ -285,10 +281,7 @@ fn refused(
             run.state.dirty.set(true);
         }
     }
-    let name = argv
-        .first()
-        .map(|name| name.to_ascii_lowercase())
-        .unwrap_or_default();
+    let name = argv.first().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
     translate(refusal, line, &name, run.host.dialect())
 }
 
@@ -318,10 +311,6 @@ fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, Error
     if run.state.slot.get().is_none_or(|bound| bound == slot) {
         return Ok(Some(slot));
     }
-    let spec: &ErrorSpec = if run.host.serves_keys(argv) {
-        &CROSS_SLOT
-    } else {
-        &NON_LOCAL_KEY
-    };
+    let spec: &ErrorSpec = if run.host.serves_keys(argv) { &CROSS_SLOT } else { &NON_LOCAL_KEY };
     Err(ErrorReply::new(spec, run.host.dialect()))
 }

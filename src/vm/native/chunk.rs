@@ -32,9 +32,7 @@ impl State {
         self.with_stack(|stack| match status {
             ffi::LUA_OK => {
                 // SAFETY: the function is on top; the allocator does not fail.
-                Ok(FunctionRef(unsafe {
-                    ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
-                }))
+                Ok(FunctionRef(unsafe { ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX) }))
             }
             ffi::LUA_ERRMEM => {
                 stack.pop(1);

@@ -98,11 +98,7 @@ impl State {
 
 /// Pushes a list of strings, sized as one that grew item by item.
 fn push_list(stack: &mut Stack<'_>, items: &[&[u8]]) {
-    let room = if items.is_empty() {
-        0
-    } else {
-        items.len().next_power_of_two()
-    };
+    let room = if items.is_empty() { 0 } else { items.len().next_power_of_two() };
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
     for (item, position) in items.iter().zip(1..) {
         stack.push_bytes(item);

@@ -367,10 +367,6 @@ impl<'vm> Stack<'vm> {
     }
 
     fn absolute(&self, index: c_int) -> c_int {
-        if index < 0 && index > ffi::LUA_REGISTRYINDEX {
-            self.top() + index + 1
-        } else {
-            index
-        }
+        if index < 0 && index > ffi::LUA_REGISTRYINDEX { self.top() + index + 1 } else { index }
     }
 }

@@ -14,10 +14,7 @@ use super::sys;
 pub(crate) struct State {
     l: *mut ffi::lua_State,
     /// Referred to by the state's closures, so it goes after the state.
-    #[expect(
-        clippy::vec_box,
-        reason = "closures point to the bindings, which must not move"
-    )]
+    #[expect(clippy::vec_box, reason = "closures point to the bindings, which must not move")]
     bindings: Vec<Box<Binding>>,
     shared: Box<Shared>,
     pub(super) anchors: Anchors,
@@ -49,16 +46,8 @@ impl State {
         // SAFETY: the allocator's data lives as long as the state.
         let l = unsafe { ffi::lua_newstate(allocate, data) };
         shared.leave_native();
-        assert!(
-            !l.is_null(),
-            "the allocator does not fail while a native is on"
-        );
-        let mut state = Self {
-            l,
-            bindings: Vec::new(),
-            shared,
-            anchors: Anchors::default(),
-        };
+        assert!(!l.is_null(), "the allocator does not fail while a native is on");
+        let mut state = Self { l, bindings: Vec::new(), shared, anchors: Anchors::default() };
         state.open(&[
             (c"", ffi::luaopen_base),
             (c"table", ffi::luaopen_table),
@@ -249,7 +238,8 @@ fn protect_metatable(stack: &mut Stack<'_>) {
 
 /// The global `pcall`: an error table with a string in `err` comes back as that string.
 ///
-/// Owns nothing, so errors may jump over it.
+/// What ends a run for good, as running out of memory does, is not caught. Owns nothing, so errors may jump
+/// over it.
 ///
 /// Stock: `script_lua.c` `luaRedisPcall`.
 unsafe extern "C-unwind" fn pcall(l: *mut ffi::lua_State) -> c_int {
@@ -263,6 +253,7 @@ unsafe extern "C-unwind" fn pcall(l: *mut ffi::lua_State) -> c_int {
         ffi::lua_pushboolean(l, 1);
         ffi::lua_insert(l, 1);
         if ffi::lua_pcall(l, ffi::lua_gettop(l) - 2, ffi::LUA_MULTRET, 0) != ffi::LUA_OK {
+            sys::redlua_rethrow(l);
             ffi::lua_remove(l, 1);
             if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
                 // A field that is no text stays as a third result, as on stock.
