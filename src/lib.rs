@@ -12,6 +12,7 @@
 //! | [`policy`] | what a script may do now: pure functions over plain data |
 //! | [`script`] | what a script is: shebang, flags, digest, cache |
 //! | [`resp`] | the wire's vocabulary |
+//! | [`dialect`] | which server the module answers as |
 //!
 //! The life of `LUA.EVAL "return redis.call('GET', KEYS[1])" 1 k`: `redis::dispatch` borrows the
 //! argument bytes and finds the [`commands::CommandSpec`]; `commands::eval` reads `numkeys`;
@@ -21,6 +22,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod dialect;
 pub mod engine;
 pub mod host;
 pub mod policy;

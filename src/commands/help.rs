@@ -1,7 +1,7 @@
 //! HELP of a container, from the declarations of its subcommands.
 
 use super::spec::COMMANDS;
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::resp::ReplySink;
 
 /// Replies with the HELP of `container`, as `name` was typed.

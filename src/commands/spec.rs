@@ -2,9 +2,9 @@
 
 use std::ffi::CStr;
 
+use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::host::ServerHost;
-use crate::policy::Dialect;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 

@@ -1,6 +1,6 @@
 //! [`RunRequest`]: what to run, as a command was given it.
 
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::policy::admission::Access;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::config;
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::script::ScriptCache;
 use crate::vm::{FunctionRef, Random, Vm};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Engine, FlushMode, RunRequest, Source};
+use crate::dialect::Dialect;
 use crate::host::{LogLevel, ServerHost};
-use crate::policy::Dialect;
 use crate::policy::admission::Access;
 use crate::policy::call_rules::CallMode;
 use crate::register::register;

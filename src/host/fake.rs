@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
+use crate::dialect::Dialect;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
-use crate::policy::{Demand, Dialect, ServerState};
+use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
 
 /// Answers each call with the next scripted reply, `+OK` when there is none.

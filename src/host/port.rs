@@ -1,8 +1,9 @@
 //! [`Host`] and the plain values that pass through it.
 
+use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts};
-use crate::policy::{Demand, Dialect, ServerState};
+use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
 
 /// What became of a command a script called.

@@ -1,6 +1,7 @@
 //! May this script start?
 
-use super::{Dialect, ServerState};
+use super::ServerState;
+use crate::dialect::Dialect;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 use crate::script::ScriptFlags;

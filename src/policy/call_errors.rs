@@ -2,8 +2,8 @@
 //!
 //! The module API words refusals in its own way; scripts get the stock engine's words.
 
-use super::Dialect;
 use super::call_rules::{NOT_ALLOWED, UNKNOWN_COMMAND, WRONG_ARITY};
+use crate::dialect::Dialect;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 

@@ -6,12 +6,10 @@ pub mod admission;
 pub mod call_errors;
 pub mod call_rules;
 pub mod command_info;
-mod dialect;
 pub mod key_slot;
 pub mod quirks;
 mod run_state;
 mod server_state;
 
-pub use dialect::{Dialect, Flavour, version};
 pub use run_state::{Replication, RunState};
 pub use server_state::{Demand, ServerState};

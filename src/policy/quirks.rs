@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::dialect::{Dialect, Flavour, version};
+use crate::dialect::{Dialect, Flavour, version};
 
 /// Names of these commands, in lower case.
 pub const QUIRKS: &[&[u8]] = &[b"select", b"sort", b"sort_ro", b"xread", b"xreadgroup"];

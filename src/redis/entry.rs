@@ -10,8 +10,8 @@ use super::facts::FactsCache;
 use super::global::{self, Module};
 use super::user::StockCommands;
 use super::{config, info, register};
+use crate::dialect::{Dialect, Flavour, version};
 use crate::engine::{self, Engine};
-use crate::policy::{Dialect, Flavour, version};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;

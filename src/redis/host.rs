@@ -10,11 +10,12 @@ use super::api::api;
 use super::call::{self, RawReply, Strings};
 use super::global::Module;
 use super::user::User;
+use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
-use crate::policy::{Demand, Dialect, ServerState};
+use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
 
 /// The server, for one command of one client.

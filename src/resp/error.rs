@@ -1,6 +1,6 @@
 //! Every error line a client or a script may see, declared once and collected in [`ERRORS`].
 
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 
 /// All error declarations of the module.
 #[linkme::distributed_slice]

@@ -10,7 +10,7 @@ use super::context::{Inputs, RunContext};
 use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
 use super::random::Random;
 use super::sandbox;
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::resp::ReplySink;
 
 /// The chunk name of scripts; error positions show it.

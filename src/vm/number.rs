@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 
 /// Selects how a number becomes an argument of `redis.call`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

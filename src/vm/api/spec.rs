@@ -1,6 +1,6 @@
 //! The declaration of a Lua API member.
 
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::vm::native::NativeFn;
 
 /// All members scripts see beyond Lua's own libraries.

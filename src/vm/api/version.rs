@@ -1,7 +1,7 @@
 //! `redis.REDIS_VERSION`, `REDIS_VERSION_NUM`, and Valkey's names for the server.
 
 use super::spec::{ApiContexts, ApiSpec, LUA_API, Member};
-use crate::policy::Flavour;
+use crate::dialect::Flavour;
 use crate::register::register;
 
 register!(LUA_API: REDIS_VERSION: ApiSpec = ApiSpec {

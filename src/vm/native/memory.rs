@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use crate::policy::Dialect;
+use crate::dialect::Dialect;
 use crate::vm::context::RunContext;
 use crate::vm::random::Random;
 
