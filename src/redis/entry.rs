@@ -1,7 +1,8 @@
 //! Loading and unloading the module.
 
 use std::ffi::{CStr, CString, c_int};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleString};
 
@@ -56,12 +57,16 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int
         log(ctx, c"warning", "RedLua does not unload while a flush goes on; try again");
         return ERR;
     }
+    drop(panic::take_hook());
     // SAFETY: no callback is running.
     unsafe { global::remove() };
     OK
 }
 
 fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
+    panic::set_hook(Box::new(|panic| {
+        log(ptr::null_mut(), c"warning", &format!("A bug was met, please report it: {panic}"));
+    }));
     let missing = api::missing();
     if let Some(name) = missing.first() {
         return Err(format!("the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"));
@@ -137,6 +142,6 @@ fn parse_version(text: &str) -> Option<u32> {
 
 fn log(ctx: *mut RedisModuleCtx, level: &CStr, line: &str) {
     let line = CString::new(line).unwrap_or_default();
-    // SAFETY: the context is live and the format takes one C string.
+    // SAFETY: the context is live or null, and the format takes one C string.
     unsafe { api!(Log(ctx, level.as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
 }
