@@ -9,6 +9,19 @@ pub enum Flavour {
     Valkey,
 }
 
+/// A group of servers whose stock engine behaves in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Redis before 7.2, whose texts and number formats are older.
+    Redis70,
+    /// Redis 8.0 and newer.
+    Redis80,
+    /// Every Valkey.
+    Valkey,
+    /// Valkey 9.1 and newer, whose stock engine is a module itself.
+    Valkey91,
+}
+
 /// The server the module runs in, as far as its scripts can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
@@ -41,21 +54,20 @@ impl Dialect {
         }
     }
 
-    /// Whether the host is Redis 7.0, whose texts and number formats are older.
-    pub const fn is_before_7_2(self) -> bool {
-        self.redis_version < version(7, 2, 0)
+    /// Whether the host is one of `hosts`.
+    #[inline]
+    pub const fn is(self, hosts: Hosts) -> bool {
+        let valkey = matches!(self.flavour, Flavour::Valkey);
+        match hosts {
+            Hosts::Redis70 => !valkey && self.version < version(7, 2, 0),
+            Hosts::Redis80 => !valkey && self.version >= version(8, 0, 0),
+            Hosts::Valkey => valkey,
+            Hosts::Valkey91 => valkey && self.version >= version(9, 1, 0),
+        }
     }
 
     /// Whether the stock engine has the `os` table (with `clock` only).
     pub const fn has_os(self) -> bool {
-        match self.flavour {
-            Flavour::Redis => self.version >= version(7, 4, 0),
-            Flavour::Valkey => self.version >= version(8, 0, 0),
-        }
-    }
-
-    /// Whether the stock engine has the `server` table.
-    pub const fn has_server_table(self) -> bool {
-        matches!(self.flavour, Flavour::Valkey)
+        matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::commands::{Arg, ArgKind, COMMANDS, CommandSpec};
 use crate::config::{CONFIGS, ConfigSpec, Unit};
+use crate::dialect::Hosts;
 use crate::resp::{ERRORS, Origin};
 use crate::script::flags::SCRIPT_FLAGS;
 use crate::vm::api::{ApiContexts, LUA_API, Member};
@@ -146,12 +147,26 @@ fn errors() -> String {
         for spec in specs {
             let text = spec.text.replace('|', "\\|");
             let _ = writeln!(page, "| `{} {text}` | {} |", spec.code, spec.when);
-            if let Some(older) = spec.before_7_2 {
-                let _ = writeln!(page, "| `{} {older}` | The same on Redis 7.0. |", spec.code);
+            for (hosts, text) in spec.variants {
+                let _ = writeln!(
+                    page,
+                    "| `{} {text}` | The same on {}. |",
+                    spec.code,
+                    hosts_name(*hosts)
+                );
             }
         }
     }
     page
+}
+
+fn hosts_name(hosts: Hosts) -> &'static str {
+    match hosts {
+        Hosts::Redis70 => "Redis 7.0",
+        Hosts::Redis80 => "Redis 8.0 and newer",
+        Hosts::Valkey => "Valkey",
+        Hosts::Valkey91 => "Valkey 9.1 and newer",
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["config", "dialect", "host", "policy", "resp", "script", "vm"]),
     ("commands", &["dialect", "engine", "host", "policy", "resp"]),
     ("redis", &["commands", "config", "dialect", "engine", "host", "policy", "resp"]),
-    ("reference", &["commands", "config", "resp", "script", "vm"]),
+    ("reference", &["commands", "config", "dialect", "resp", "script", "vm"]),
 ];
 
 /// The one import that goes up: a build has one host, and this names it.
@@ -26,7 +26,8 @@ const HOST_OF_THE_BUILD: (&str, &str) = ("src/host/mod.rs", "redis");
 const UNSAFE: &[&str] = &["src/redis/", "src/vm/native/"];
 
 /// Words that own nothing and so name no file.
-const VAGUE: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "types", "manager"];
+const VAGUE: &[&str] =
+    &["util", "utils", "helper", "helpers", "common", "misc", "types", "manager"];
 
 struct Source {
     path: String,
@@ -98,7 +99,11 @@ fn imports_only_go_down() {
                 let known = layers.contains_key(part) && part != source.part();
                 let exempt = (source.path.as_str(), part) == HOST_OF_THE_BUILD;
                 if known && !allowed.contains(&part) && !exempt {
-                    broken.push(format!("{}:{line}: {} imports {part}", source.path, source.part()));
+                    broken.push(format!(
+                        "{}:{line}: {} imports {part}",
+                        source.path,
+                        source.part()
+                    ));
                 }
             }
         }

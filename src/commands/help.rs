@@ -1,7 +1,7 @@
 //! HELP of a container, from the declarations of its subcommands.
 
 use super::spec::COMMANDS;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 use crate::resp::ReplySink;
 
 /// Replies with the HELP of `container`, as `name` was typed.
@@ -15,7 +15,8 @@ pub(super) fn help(container: &str, dialect: Dialect, reply: &mut impl ReplySink
     subcommands.sort_by_key(|spec| spec.name);
 
     let title = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    let about_help = if dialect.is_before_7_2() { "Prints this help." } else { "Print this help." };
+    let about_help =
+        if dialect.is(Hosts::Redis70) { "Prints this help." } else { "Print this help." };
     let about_help = format!("    {about_help}");
     let lines = subcommands.iter().flat_map(|spec| spec.help.iter().copied());
     let lines: Vec<&str> =

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 use crate::engine::Engine;
 use crate::host::ServerHost;
 use crate::register::register;
@@ -22,7 +22,7 @@ register!(ERRORS: NO_PERMISSION: ErrorSpec = ErrorSpec::stock(
     "NOPERM",
     "User {} has no permissions to run the '{}' command",
     "The caller may not run the stock command this one is the counterpart of.",
-).before_7_2("this user has no permissions to run the '{}' command"));
+).on(&[(Hosts::Redis70, "this user has no permissions to run the '{}' command")]));
 
 bitflags::bitflags! {
     /// Command flags, named as the server names them.
@@ -214,7 +214,7 @@ pub fn no_permission(spec: &CommandSpec, user: &[u8], dialect: Dialect) -> Error
     let command = spec.name.to_ascii_lowercase();
     let details: &[&[u8]] = &[user, command.as_bytes()];
     // Redis 7.0 does not name the user.
-    let first = usize::from(dialect.is_before_7_2());
+    let first = usize::from(dialect.is(Hosts::Redis70));
     ErrorReply::with(&NO_PERMISSION, dialect, details.get(first..).unwrap_or_default())
 }
 

@@ -3,20 +3,21 @@
 use super::request::{RunRequest, Source};
 use super::scripts::Found;
 use super::state::Engine;
+use crate::dialect::Hosts;
 use crate::host::{Host, ServerHost};
 use crate::policy::admission::{Grant, admit};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
-use crate::script::{Origin, Sha1, shebang};
+use crate::script::{Origin, Sha1};
 use crate::vm::{Inputs, InvokeError, RunContext};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
     "No matching script. Please use EVAL.",
     "The cache has no script of that digest.",
-));
+).on(&[(Hosts::Valkey, "No matching script.")]));
 
 impl Engine {
     /// Runs a script for the caller behind `host` and sends its result to `reply`.
@@ -76,7 +77,7 @@ impl Engine {
     ) -> Result<(), ErrorReply> {
         let flags = match (found, source) {
             (Some(found), _) => found.flags,
-            (None, Source::Body(body)) => shebang::parse(body).ok().and_then(|it| it.flags),
+            (None, Source::Body(body)) => self.shebang(body).ok().and_then(|it| it.flags),
             (None, Source::Digest(_)) => None,
         };
         match flags.and_then(|flags| host.unmet(Demand::of(Some(flags)))) {

@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use super::state::{Compiled, Engine};
 use crate::config;
+use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
-use crate::script::shebang::{self, ShebangError};
-use crate::script::{Origin, Script, ScriptFlags, Sha1};
+use crate::script::shebang::{self, Rules};
+use crate::script::{Origin, Script, ScriptFlags, Sha1, Shebang, ShebangError};
 use crate::vm::{CompileError, FunctionRef, Vm};
 
 register!(ERRORS: COMPILE: ErrorSpec = ErrorSpec::stock(
@@ -29,7 +30,7 @@ register!(ERRORS: SHEBANG_ENGINE: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Unexpected engine in script shebang: {}",
     "A script's shebang names another engine than lua.",
-));
+).on(&[(Hosts::Valkey, "Could not find scripting engine '{}'")]));
 register!(ERRORS: SHEBANG_OPTION: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Unknown lua shebang option: {}",
@@ -94,7 +95,7 @@ impl Engine {
         if body.len() > config::max_script_size() {
             return Err(ErrorReply::new(&SCRIPT_TOO_LONG, self.dialect));
         }
-        let shebang = shebang::parse(body).map_err(|error| self.shebang_error(&error))?;
+        let shebang = self.shebang(body).map_err(|error| self.shebang_error(&error))?;
         let source = body.get(shebang.code_offset..).unwrap_or_default();
         let vm = self.vm();
         let compiled = self.compile(&vm, source)?;
@@ -123,7 +124,7 @@ impl Engine {
             let mut cache = self.cache.borrow_mut();
             cache.get_by_sha1(&found.sha1).map(|script| script.body.clone()).unwrap_or_default()
         };
-        let offset = shebang::parse(&body).map_or(0, |shebang| shebang.code_offset);
+        let offset = self.shebang(&body).map_or(0, |shebang| shebang.code_offset);
         let compiled = self.compile(vm, body.get(offset..).unwrap_or_default())?;
         if let Some(script) = self.cache.borrow_mut().get_by_sha1(&found.sha1) {
             script.compiled.set(compiled);
@@ -142,6 +143,12 @@ impl Engine {
                 Err(ErrorReply::new(&COMPILE_MEMORY, self.dialect))
             }
         }
+    }
+
+    /// Reads the shebang of a script as the host does.
+    pub(super) fn shebang(&self, body: &[u8]) -> Result<Shebang, ShebangError> {
+        let rules = if self.dialect.is(Hosts::Valkey) { Rules::Valkey } else { Rules::Redis };
+        shebang::parse_as(body, rules)
     }
 
     fn shebang_error(&self, error: &ShebangError) -> ErrorReply {

@@ -89,7 +89,8 @@ mod tests {
         let read = Some(ScriptFlags::NO_WRITES);
         let alone = Some(ScriptFlags::NO_CLUSTER);
         // flags, access, server, then: read_only, allow_oom, cross_slot, or the error
-        let cases: &[(_, _, _, Result<(bool, bool, bool), &ErrorSpec>)] = &[
+        type Verdict = Result<(bool, bool, bool), &'static ErrorSpec>;
+        let cases: &[(_, _, _, Verdict)] = &[
             (None, ReadWrite, ALONE, Ok((false, false, true))),
             (None, ReadOnly, ALONE, Ok((true, false, true))),
             (none, ReadWrite, ALONE, Ok((false, false, false))),

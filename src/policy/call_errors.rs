@@ -3,7 +3,7 @@
 //! The module API words refusals in its own way; scripts get the stock engine's words.
 
 use super::call_rules::{NOT_ALLOWED, UNKNOWN_COMMAND, WRONG_ARITY};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 
@@ -16,7 +16,7 @@ register!(ERRORS: ACL_FAILURE: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "ACL failure in script: {}",
     "The caller's user may not run the command, or not on that key or channel.",
-).before_7_2("The user executing the script {}"));
+).on(&[(Hosts::Redis70, "The user executing the script {}")]));
 register!(ERRORS: NON_LOCAL_KEY: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Script attempted to access a non local key in a cluster node",
@@ -26,7 +26,7 @@ register!(ERRORS: CROSS_SLOT_COMMAND: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Command '{}' in script attempted to access keys that don't hash to the same slot",
     "A script calls a command with keys of several cluster slots.",
-).before_7_2("Script attempted to access a non local key in a cluster node"));
+).on(&[(Hosts::Redis70, "Script attempted to access a non local key in a cluster node")]));
 register!(ERRORS: CROSS_SLOT: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Script attempted to access keys that do not hash to the same slot",

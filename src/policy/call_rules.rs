@@ -2,6 +2,7 @@
 
 use super::admission::Grant;
 use super::{Replication, RunState, ServerState};
+use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec, RespVersion};
 
@@ -9,17 +10,17 @@ register!(ERRORS: UNKNOWN_COMMAND: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Unknown Redis command called from script",
     "A script calls a command the server does not have.",
-));
+).on(&[(Hosts::Valkey, "Unknown command called from script")]));
 register!(ERRORS: WRONG_ARITY: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Wrong number of args calling Redis command from script",
     "A script calls a command with too few or too many arguments.",
-));
+).on(&[(Hosts::Valkey, "Wrong number of args calling command from script")]));
 register!(ERRORS: NOT_ALLOWED: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "This Redis command is not allowed from script",
     "A script calls a command flagged noscript.",
-));
+).on(&[(Hosts::Valkey91, "This Valkey command is not allowed from script")]));
 register!(ERRORS: WRITE_FROM_READ_ONLY: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Write commands are not allowed from read-only scripts.",
@@ -69,6 +70,15 @@ pub struct CommandFacts {
     pub traits: Traits,
 }
 
+impl CommandFacts {
+    /// Whether the command takes `argc` arguments, its name included.
+    #[inline]
+    pub fn takes(&self, argc: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        argc == least || (self.arity < 0 && argc > least)
+    }
+}
+
 /// Decides whether a command with `argc` arguments may be called now, and how.
 ///
 /// Sets nothing: the caller marks the run dirty once the server let a write through.
@@ -85,8 +95,7 @@ pub fn check_call(
     run: &RunState,
     server: &ServerState,
 ) -> Result<CallMode, &'static ErrorSpec> {
-    let least = facts.arity.unsigned_abs() as usize;
-    if (facts.arity > 0 && argc != least) || argc < least {
+    if !facts.takes(argc) {
         return Err(&WRONG_ARITY);
     }
     let traits = facts.traits;

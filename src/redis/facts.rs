@@ -71,8 +71,7 @@ impl FactsCache {
         if name.contains(&b'|') {
             return None;
         }
-        let infos =
-            call::plain(ctx, c"COMMAND", &[b"INFO", &lower], |proto| command_info::parse(proto))?;
+        let infos = call::plain(ctx, c"COMMAND", &[b"INFO", &lower], command_info::parse)?;
         let entry = Entry::new(infos.first()?);
         let facts = entry.facts_of(argv);
         self.commands.borrow_mut().insert(lower.into_boxed_slice(), entry);

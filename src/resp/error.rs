@@ -1,6 +1,6 @@
 //! Every error line a client or a script may see, declared once and collected in [`ERRORS`].
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 
 /// All error declarations of the module.
 #[linkme::distributed_slice]
@@ -22,8 +22,8 @@ pub struct ErrorSpec {
     pub code: &'static str,
     /// The rest of the line; `{}` stands for a detail given when the error is made.
     pub text: &'static str,
-    /// The wording of Redis before 7.2 where it differs from [`ErrorSpec::text`].
-    pub before_7_2: Option<&'static str>,
+    /// Other wordings, by the servers that have them; the first that fits counts.
+    pub variants: &'static [(Hosts, &'static str)],
     /// When the error is raised, one sentence for the reference.
     pub when: &'static str,
     /// Whose wording it is.
@@ -33,26 +33,24 @@ pub struct ErrorSpec {
 impl ErrorSpec {
     /// An error that reads the same on every host.
     pub const fn stock(code: &'static str, text: &'static str, when: &'static str) -> Self {
-        Self { code, text, before_7_2: None, when, origin: Origin::Stock }
+        Self { code, text, variants: &[], when, origin: Origin::Stock }
     }
 
     /// An error that only this module has.
     pub const fn module(code: &'static str, text: &'static str, when: &'static str) -> Self {
-        Self { code, text, before_7_2: None, when, origin: Origin::Module }
+        Self { code, text, variants: &[], when, origin: Origin::Module }
     }
 
-    /// The same error with another wording on Redis 7.0.
-    pub const fn before_7_2(mut self, text: &'static str) -> Self {
-        self.before_7_2 = Some(text);
+    /// The same error with other wordings on some servers.
+    pub const fn on(mut self, variants: &'static [(Hosts, &'static str)]) -> Self {
+        self.variants = variants;
         self
     }
 
     /// The wording on a host that speaks `dialect`, placeholders included.
     pub fn text(&self, dialect: Dialect) -> &'static str {
-        match self.before_7_2 {
-            Some(text) if dialect.is_before_7_2() => text,
-            _ => self.text,
-        }
+        let variant = self.variants.iter().find(|(hosts, _)| dialect.is(*hosts));
+        variant.map_or(self.text, |(_, text)| text)
     }
 }
 
@@ -100,7 +98,8 @@ impl ErrorReply {
 mod tests {
     use super::*;
 
-    static SPEC: ErrorSpec = ErrorSpec::stock("ERR", "'{}' of {}", "Never.").before_7_2("old '{}'");
+    static SPEC: ErrorSpec =
+        ErrorSpec::stock("ERR", "'{}' of {}", "Never.").on(&[(Hosts::Redis70, "old '{}'")]);
 
     #[test]
     fn details_fill_the_placeholders_in_order() {

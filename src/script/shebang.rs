@@ -39,6 +39,24 @@ pub enum ShebangError {
 ///
 /// Stock: `eval.c` `evalExtractShebangFlags`.
 pub fn parse(body: &[u8]) -> Result<Shebang, ShebangError> {
+    parse_as(body, Rules::Redis)
+}
+
+/// Whose rules a shebang is read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// The engine is `lua` and is looked at first.
+    Redis,
+    /// The engine is found whatever its case, after the options were read.
+    Valkey,
+}
+
+/// Reads the shebang of a script's text by the rules of one family of servers.
+///
+/// # Errors
+///
+/// As [`parse`]; by the rules of Valkey the engine is named without its `#!`.
+pub fn parse_as(body: &[u8], rules: Rules) -> Result<Shebang, ShebangError> {
     if !body.starts_with(b"#!") {
         return Ok(Shebang { flags: None, code_offset: 0 });
     }
@@ -47,8 +65,9 @@ pub fn parse(body: &[u8]) -> Result<Shebang, ShebangError> {
     let line = text.get(..code_offset).unwrap_or_default();
     let words = split_words(line).ok_or(ShebangError::InvalidEngine)?;
     let (engine, options) = words.split_first().ok_or(ShebangError::InvalidEngine)?;
-    if until_nul(engine) != b"#!lua" {
-        return Err(ShebangError::UnexpectedEngine(until_nul(engine).to_vec()));
+    let engine = until_nul(engine);
+    if rules == Rules::Redis && engine != b"#!lua" {
+        return Err(ShebangError::UnexpectedEngine(engine.to_vec()));
     }
     let mut flags = ScriptFlags::empty();
     for option in options {
@@ -56,6 +75,9 @@ pub fn parse(body: &[u8]) -> Result<Shebang, ShebangError> {
             Some(list) => flags |= parse_flags(list)?,
             None => return Err(ShebangError::UnknownOption(until_nul(option).to_vec())),
         }
+    }
+    if rules == Rules::Valkey && !engine.eq_ignore_ascii_case(b"#!lua") {
+        return Err(ShebangError::UnexpectedEngine(engine.get(2..).unwrap_or_default().to_vec()));
     }
     Ok(Shebang { flags: Some(flags), code_offset })
 }
@@ -200,6 +222,14 @@ mod tests {
     const NONE: ScriptFlags = ScriptFlags::empty();
     const NO_WRITES: ScriptFlags = ScriptFlags::NO_WRITES;
     const ALLOW_OOM: ScriptFlags = ScriptFlags::ALLOW_OOM;
+
+    #[test]
+    fn valkey_reads_the_options_before_the_engine() {
+        let parse = |body: &str| parse_as(body.as_bytes(), Rules::Valkey);
+        assert!(parse("#!LUA flags=no-writes\n").is_ok());
+        assert_eq!(parse("#!js\n"), Err(ShebangError::UnexpectedEngine(b"js".to_vec())));
+        assert_eq!(parse("#!js x\n"), Err(ShebangError::UnknownOption(b"x".to_vec())));
+    }
 
     #[test]
     fn texts_without_shebang_are_in_compatibility_mode() {

@@ -10,7 +10,7 @@ use super::context::{Inputs, RunContext};
 use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
 use super::random::Random;
 use super::sandbox;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 use crate::resp::ReplySink;
 
 /// The chunk name of scripts; error positions show it.
@@ -82,7 +82,7 @@ impl Vm {
 fn install(state: &mut State, dialect: Dialect) {
     state.with_stack(|stack| stack.push_table());
     add_members(state, "redis", dialect);
-    let extra = !dialect.has_server_table();
+    let extra = !dialect.is(Hosts::Valkey);
     if !extra {
         add_members(state, "server", dialect);
         state.with_stack(|stack| {
@@ -118,7 +118,7 @@ fn install(state: &mut State, dialect: Dialect) {
     state.with_stack(|stack| {
         stack.push_copy(-1);
         stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
-        if dialect.has_server_table() {
+        if dialect.is(Hosts::Valkey) {
             stack.push_copy(-1);
             stack.set_field(LUA_GLOBALSINDEX, b"__server__err__handler");
         }
@@ -138,10 +138,12 @@ fn add_members(state: &mut State, table: &str, dialect: Dialect) {
             Member::Function(function) => state.push_function(function.0),
             Member::Number(value) => state.with_stack(|stack| stack.push_number(value)),
             Member::HostNumber(value) => {
-                state.with_stack(|stack| stack.push_number(value(dialect)));
+                let Some(value) = value(dialect) else { continue };
+                state.with_stack(|stack| stack.push_number(value));
             }
             Member::HostText(value) => {
-                state.with_stack(|stack| stack.push_bytes(value(dialect).as_bytes()));
+                let Some(value) = value(dialect) else { continue };
+                state.with_stack(|stack| stack.push_bytes(value.as_bytes()));
             }
         }
         state.with_stack(|stack| stack.set_field(-2, spec.name.as_bytes()));

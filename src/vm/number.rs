@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Hosts};
 
 /// Selects how a number becomes an argument of `redis.call`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum NumberStyle {
 impl NumberStyle {
     /// The style of a server.
     pub fn of(dialect: Dialect) -> Self {
-        if dialect.is_before_7_2() { Self::Precision17 } else { Self::Shortest }
+        if dialect.is(Hosts::Redis70) { Self::Precision17 } else { Self::Shortest }
     }
 }
 

@@ -1,7 +1,9 @@
 //! `redis.acl_check_cmd`.
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::dialect::Hosts;
 use crate::host::{Host, Permission};
+use crate::policy::call_rules::CommandFacts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
 use crate::vm::native::{NativeResult, Raised, Stack, error_value, with_arguments};
@@ -23,6 +25,12 @@ register!(ERRORS: ACL_CHECK_COMMAND: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Invalid command passed to redis.acl_check_cmd()",
     "`redis.acl_check_cmd` names a command the server does not have.",
+).on(&[(Hosts::Valkey, "Invalid command passed to server.acl_check_cmd()")]));
+
+register!(ERRORS: ACL_CHECK_ARITY: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Wrong number of args for redis.acl_check_cmd()",
+    "`redis.acl_check_cmd` names a command that takes another number of arguments (Redis 8.0).",
 ));
 
 fn acl_check_cmd(stack: &mut Stack<'_>) -> NativeResult {
@@ -30,7 +38,14 @@ fn acl_check_cmd(stack: &mut Stack<'_>) -> NativeResult {
         error_value::push_spec(stack, &ACL_CHECK_OUTSIDE_RUN);
         return Err(Raised);
     };
-    match with_arguments(stack, |argv| run.host.permission(argv)) {
+    let verdict = with_arguments(stack, |argv| {
+        let takes = |facts: CommandFacts| facts.takes(argv.len());
+        if stack.shared().dialect.is(Hosts::Redis80) && !run.host.facts(argv).is_none_or(takes) {
+            return Err(&ACL_CHECK_ARITY);
+        }
+        Ok(run.host.permission(argv))
+    });
+    match verdict.flatten() {
         Ok(Permission::Granted) => stack.push_boolean(true),
         Ok(Permission::Denied) => stack.push_boolean(false),
         Ok(Permission::NoSuchCommand) => {

@@ -1,6 +1,7 @@
 //! `redis.log` and its levels.
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::dialect::Hosts;
 use crate::host::{Host, LogLevel};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
@@ -26,7 +27,8 @@ register!(ERRORS: LOG_ARGUMENTS: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "redis.log() requires two arguments or more.",
     "`redis.log` is called with fewer than two arguments.",
-));
+)
+.on(&[(Hosts::Valkey, "server.log() requires two arguments or more.")]));
 register!(ERRORS: LOG_LEVEL_TYPE: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "First argument must be a number (log level).",
@@ -36,7 +38,7 @@ register!(ERRORS: LOG_LEVEL: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Invalid log level.",
     "The level given to `redis.log` is none of the constants.",
-).before_7_2("Invalid debug level."));
+).on(&[(Hosts::Redis70, "Invalid debug level.")]));
 
 const fn level(name: &'static str, signature: &'static str, level: LogLevel) -> ApiSpec {
     ApiSpec {

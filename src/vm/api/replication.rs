@@ -1,6 +1,7 @@
 //! `redis.set_repl`, `redis.replicate_commands` and the `REPL_*` constants.
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::dialect::Hosts;
 use crate::policy::Replication;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
@@ -43,7 +44,10 @@ register!(ERRORS: SET_REPL_ARGUMENTS: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "redis.set_repl() requires one argument.",
     "`redis.set_repl` is not called with one argument.",
-).before_7_2("redis.set_repl() requires two arguments."));
+).on(&[
+    (Hosts::Redis70, "redis.set_repl() requires two arguments."),
+    (Hosts::Valkey, "server.set_repl() requires one argument."),
+]));
 register!(ERRORS: SET_REPL_FLAGS: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",

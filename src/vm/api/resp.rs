@@ -1,6 +1,7 @@
 //! `redis.setresp`.
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec, RespVersion};
 use crate::vm::native::{NativeResult, Raised, Stack, error_value};
@@ -23,7 +24,7 @@ register!(ERRORS: SETRESP_ARGUMENTS: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "redis.setresp() requires one argument.",
     "`redis.setresp` is not called with one argument.",
-));
+).on(&[(Hosts::Valkey, "server.setresp() requires one argument.")]));
 register!(ERRORS: SETRESP_VERSION: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "RESP version must be 2 or 3.",

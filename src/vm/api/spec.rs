@@ -33,10 +33,10 @@ pub enum Member {
     Function(Function),
     /// A number.
     Number(f64),
-    /// A string that depends on the server.
-    HostText(fn(Dialect) -> String),
-    /// A number that depends on the server.
-    HostNumber(fn(Dialect) -> f64),
+    /// A string that depends on the server; `None` where there is no such member.
+    HostText(fn(Dialect) -> Option<String>),
+    /// A number that depends on the server; `None` where there is no such member.
+    HostNumber(fn(Dialect) -> Option<f64>),
 }
 
 /// A function of the API; only the VM can call it.

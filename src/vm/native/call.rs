@@ -12,6 +12,7 @@ use super::entry::{NativeResult, Raised};
 use super::error_value;
 use super::stack::Stack;
 use super::to_lua;
+use crate::dialect::Hosts;
 use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
 use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal, translate};
 use crate::policy::call_rules::{
@@ -27,12 +28,12 @@ register!(ERRORS: NO_ARGUMENT: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Please specify at least one argument for this redis lib call",
     "`redis.call`, `redis.pcall` or `redis.acl_check_cmd` is called without arguments.",
-));
+).on(&[(Hosts::Valkey, "Please specify at least one argument for this call")]));
 register!(ERRORS: BAD_ARGUMENT: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Lua redis lib command arguments must be strings or integers",
     "A command argument is neither a string nor a number.",
-));
+).on(&[(Hosts::Valkey, "Command arguments must be strings or integers")]));
 register!(ERRORS: CALL_OUTSIDE_RUN: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "redis.call/pcall can only be called inside a script invocation",
@@ -184,7 +185,7 @@ fn execute(
     let host = run.host;
     let dialect = host.dialect();
     let Some(facts) = host.facts(argv) else {
-        return Err(ErrorReply::new(&UNKNOWN_COMMAND, dialect));
+        return Err(unknown(host, argv));
     };
     let mode =
         check_call(facts, argv.len(), &run.grant, &run.state, &run.server).map_err(|spec| {
@@ -213,6 +214,21 @@ fn execute(
         }
         CallOutcome::Refused(refusal, line) => Err(refused(run, argv, facts, mode, refusal, &line)),
     }
+}
+
+/// The error of a command the server does not have.
+#[cold]
+fn unknown(host: &ServerHost, argv: &[&[u8]]) -> ErrorReply {
+    // Valkey 9.1 has a word of its own for a missing subcommand.
+    let has_nul = |name: &&[u8]| name.contains(&0);
+    if host.dialect().is(Hosts::Valkey91)
+        && !argv.first().is_some_and(has_nul)
+        && let CallOutcome::Refused(Refusal::Unknown, line) = host.call(argv, CallMode::empty())
+        && line.starts_with(b"ERR unknown subcommand")
+    {
+        return ErrorReply::from_line(line);
+    }
+    ErrorReply::new(&UNKNOWN_COMMAND, host.dialect())
 }
 
 /// Calls a command that does something else when a script calls it.

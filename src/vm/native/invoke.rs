@@ -10,6 +10,8 @@ use super::from_lua;
 use super::stack::{Kind, Stack};
 use super::state::State;
 use super::sys;
+use super::to_lua::grown;
+use crate::dialect::Hosts;
 use crate::resp::{ErrorReply, ReplySink};
 use crate::vm::context::{Inputs, RunContext};
 
@@ -96,9 +98,10 @@ impl State {
     }
 }
 
-/// Pushes a list of strings, sized as one that grew item by item.
+/// Pushes a list of strings, with the room it has on the host.
 fn push_list(stack: &mut Stack<'_>, items: &[&[u8]]) {
-    let room = if items.is_empty() { 0 } else { items.len().next_power_of_two() };
+    let room =
+        if stack.shared().dialect.is(Hosts::Valkey) { items.len() } else { grown(items.len()) };
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
     for (item, position) in items.iter().zip(1..) {
         stack.push_bytes(item);
@@ -125,8 +128,12 @@ fn failure(stack: &mut Stack<'_>, run: &RunContext<'_>) -> ErrorReply {
     line.extend_from_slice(field(stack, b"err").as_deref().unwrap_or(UNKNOWN));
     if let (Some(source), Some(at)) = (field(stack, b"source"), field(stack, b"line")) {
         line.extend_from_slice(b" script: ");
-        line.extend_from_slice(&run.script.to_hex());
-        line.extend_from_slice(b", on ");
+        // The engine of Valkey 9.1 does not know the name.
+        if !stack.shared().dialect.is(Hosts::Valkey91) {
+            line.extend_from_slice(&run.script.to_hex());
+            line.extend_from_slice(b", ");
+        }
+        line.extend_from_slice(b"on ");
         line.extend_from_slice(&source);
         line.push(b':');
         line.extend_from_slice(&at);

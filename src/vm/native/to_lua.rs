@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use super::error_value;
 use super::stack::Stack;
+use crate::dialect::Hosts;
 use crate::resp::{Token, Tokens};
 
 /// Nesting beyond which a reply is cut; no command of the server comes near.
@@ -84,14 +85,20 @@ fn push_error(stack: &mut Stack<'_>, line: &[u8]) {
 }
 
 fn push_list(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, len: usize, depth: usize) {
-    // A table that grows item by item has room for a power of two: scripts that add to the list must
-    // see the same order from `pairs` as on stock.
-    let room = if len == 0 { 0 } else { len.next_power_of_two() };
+    let room = if stack.shared().dialect.is(Hosts::Valkey91) { len } else { grown(len) };
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
     for position in 1..=c_int::try_from(len).unwrap_or(c_int::MAX) {
         push_next(stack, tokens, depth + 1);
         stack.set_item(-2, position);
     }
+}
+
+/// The room of a list that grew item by item to `len`.
+///
+/// Where stock lets a list grow, ours gets the same room at once: scripts see it in `#list` after they
+/// removed items, and in the order of `pairs` after they added some.
+pub(super) fn grown(len: usize) -> usize {
+    if len == 0 { 0 } else { len.next_power_of_two() }
 }
 
 /// Pops a value and a key and stores them, unless the key cannot be one.
