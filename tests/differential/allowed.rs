@@ -1,0 +1,118 @@
+//! Differences from stock that are meant. An entry that is not needed any more fails the suite.
+
+use crate::runner::Host;
+use crate::support::Value;
+
+/// Cases that may differ for one reason.
+pub struct Allowed {
+    /// The cases' whole names.
+    pub cases: &'static [&'static str],
+    /// Why stock is not followed here.
+    pub reason: &'static str,
+    /// The servers where they do differ.
+    pub on: fn(&Host) -> bool,
+    /// How far they may differ.
+    pub difference: Difference,
+}
+
+/// How far a case may differ.
+pub enum Difference {
+    /// In any way.
+    Any,
+    /// Only in what this function removes from both sides' replies.
+    Within(fn(Value) -> Value),
+}
+
+/// All of them.
+pub const ALLOWED: &[Allowed] = &[
+    Allowed {
+        cases: &[
+            "os and its members: os",
+            "os and its members: os.clock",
+            "os and its members: os.clock()",
+        ],
+        reason: "os.clock is there on every server, also where stock has no os yet",
+        on: |host| !host.valkey && host.is_before("7.4"),
+        difference: Difference::Any,
+    },
+    Allowed {
+        cases: &["the help text"],
+        reason: "the help lists the subcommands that the module has",
+        on: |_| true,
+        difference: Difference::Within(without_other_subcommands),
+    },
+    Allowed {
+        cases: &[
+            "arity, flags and keys of eval",
+            "arity, flags and keys of evalsha",
+            "arity, flags and keys of eval_ro",
+            "arity, flags and keys of evalsha_ro",
+            "arity, flags and keys of script|load",
+            "arity, flags and keys of script|exists",
+            "arity, flags and keys of script|flush",
+            "arity, flags and keys of script|help",
+        ],
+        reason: "the server marks commands of modules, keeps one flag and some categories from them",
+        on: |_| true,
+        difference: Difference::Within(without_marks),
+    },
+    Allowed {
+        cases: &[
+            "error statistics after redis.pcall(\"nosuch\") return 1",
+            "error statistics after pcall(redis.call, \"nosuch\") return 1",
+            "error statistics after redis.call(\"set\",\"s\",\"v\") redis.pcall(\"lpush\",\"s\",\"x\") \
+             return redis.pcall(\"lpush\",\"s\",\"x\")",
+            "error statistics after error({err=\"MY boom\", ignore_error_stats_update=true})",
+        ],
+        reason: "the server counts the errors that a module replies with, not those of its calls",
+        on: |_| true,
+        difference: Difference::Within(without_error_statistics),
+    },
+];
+
+/// Finds the entry of a case on a server.
+pub fn find(case: &str, host: &Host) -> Option<&'static Allowed> {
+    ALLOWED.iter().find(|entry| entry.cases.contains(&case) && (entry.on)(host))
+}
+
+/// Removes the help on subcommands that only stock has: a heading and the indented lines below it.
+fn without_other_subcommands(help: Value) -> Value {
+    let Value::Array(lines) = help else {
+        return help;
+    };
+    let mut other = false;
+    let is_kept = |line: &Value| {
+        let line = line.text().unwrap_or_default();
+        if !line.starts_with(' ') {
+            let name = line.split(' ').next().unwrap_or_default();
+            other = ["DEBUG", "KILL", "SHOW"].contains(&name);
+        }
+        !other
+    };
+    Value::Array(lines.into_iter().filter(is_kept).collect())
+}
+
+/// Removes the flags that only a module's or only a built-in command can have, and the categories.
+fn without_marks(value: Value) -> Value {
+    let is_kept = |value: &Value| match value {
+        Value::Status(flag) => {
+            flag != b"module" && flag != b"skip_monitor" && !flag.starts_with(b"@")
+        }
+        _ => true,
+    };
+    let all = |values: Vec<Value>| -> Vec<Value> {
+        values.into_iter().filter(is_kept).map(without_marks).collect()
+    };
+    match value {
+        Value::Array(values) => Value::Array(all(values)),
+        Value::Set(values) => Value::Set(all(values)),
+        other => other,
+    }
+}
+
+fn without_error_statistics(value: Value) -> Value {
+    match value.bytes() {
+        Some(text) if text.starts_with(b"# Errorstats") => Value::Null,
+        _ => value,
+    }
+}

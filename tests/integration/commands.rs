@@ -1,0 +1,236 @@
+//! What the server tells of our commands, beside what it tells of stock's.
+
+use crate::doors::{Door, Ours, Scripts, Stock, same};
+use crate::support::{Client, Server, Value, render};
+
+const SCRIPT_COMMANDS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
+const SUBCOMMANDS: [&str; 4] = ["LOAD", "EXISTS", "FLUSH", "HELP"];
+
+fn words(value: Option<&Value>) -> Vec<String> {
+    let mut words: Vec<String> =
+        value.and_then(Value::elements).expect("a list").iter().filter_map(Value::text).collect();
+    words.sort();
+    words
+}
+
+/// The entry of one command in `COMMAND INFO`.
+fn info(client: &mut Client, name: &str) -> Vec<Value> {
+    let reply = client.value(&["COMMAND", "INFO", name]);
+    let entry = &reply.elements().expect("a list")[0];
+    entry.elements().unwrap_or_else(|| panic!("no command {name}")).to_vec()
+}
+
+/// The flags of a command without those that only say whose it is.
+fn flags(entry: &[Value]) -> Vec<String> {
+    // Stock hides EVAL from MONITOR because it feeds the script's commands first; a module cannot.
+    let own = ["module", "skip_monitor"];
+    let mut flags = words(Some(&entry[2]));
+    flags.retain(|flag| !own.contains(&flag.as_str()));
+    flags
+}
+
+#[test]
+fn the_server_lists_exactly_the_declared_commands() {
+    let server = Server::new().start();
+    let list = server.client().value(&["COMMAND", "LIST", "FILTERBY", "MODULE", "redlua"]);
+    let expected = [
+        "lua.eval",
+        "lua.eval_ro",
+        "lua.evalsha",
+        "lua.evalsha_ro",
+        "lua.script",
+        "lua.script|exists",
+        "lua.script|flush",
+        "lua.script|help",
+        "lua.script|load",
+        "lua.writeprobe",
+    ];
+    assert_eq!(words(Some(&list)), expected);
+}
+
+#[test]
+fn arity_flags_and_key_specifications_are_those_of_stock() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let subcommands = SUBCOMMANDS.map(|name| format!("SCRIPT|{name}"));
+    let names = SCRIPT_COMMANDS.iter().map(ToString::to_string);
+    for name in names.chain(subcommands) {
+        same(&name, |door| {
+            let entry = info(&mut client, &door.name(&name));
+            let shown = |index: usize| entry[index].to_string();
+            let positions = [shown(3), shown(4), shown(5)];
+            // 7: tips, 8: key specifications.
+            (shown(1), flags(&entry), positions, shown(7), shown(8))
+        });
+    }
+}
+
+#[test]
+fn the_container_has_the_four_subcommands() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let entry = info(&mut client, "LUA.SCRIPT");
+    assert_eq!(entry[1], Value::Integer(-2));
+    let subcommands = entry[9].elements().expect("a list");
+    let mut names: Vec<String> =
+        subcommands.iter().filter_map(|entry| entry.elements()?.first()?.text()).collect();
+    names.sort();
+    let expected = SUBCOMMANDS.map(|name| format!("lua.script|{}", name.to_lowercase()));
+    assert_eq!(names.len(), expected.len());
+    assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
+}
+
+#[test]
+fn docs_describe_the_same_arguments_as_stock() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    for name in SCRIPT_COMMANDS {
+        same(name, |door| {
+            let name = door.name(name);
+            let docs = client.value(&["COMMAND", "DOCS", &name]);
+            let entry = docs.field(&name.to_lowercase()).expect("an entry").clone();
+            let field = |name| entry.field(name).map(ToString::to_string);
+            let fields = ["since", "complexity", "arguments"];
+            fields.map(field)
+        });
+    }
+    for subcommand in SUBCOMMANDS {
+        same(subcommand, |door| {
+            let name = door.name(&format!("SCRIPT|{subcommand}"));
+            let docs = client.value(&["COMMAND", "DOCS", &name]);
+            let entry = docs.field(&name.to_lowercase()).expect("an entry").clone();
+            (
+                entry.field("arguments").map(ToString::to_string),
+                entry.field("since").map(ToString::to_string),
+            )
+        });
+    }
+}
+
+#[test]
+fn keys_are_found_in_requests_as_in_those_of_stock() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let requests: &[&[&str]] = &[
+        &["0"],
+        &["0", "a"],
+        &["1", "a"],
+        &["2", "a", "b", "c"],
+        &["3", "a", "a", "a"],
+        &["3", "a"],
+        &["-1", "a"],
+        &["x", "a"],
+        &["01", "a"],
+        &["1 ", "a"],
+        &["99999999999", "a"],
+        &["9223372036854775807", "a"],
+    ];
+    for name in SCRIPT_COMMANDS {
+        for rest in requests {
+            for sub in ["GETKEYS", "GETKEYSANDFLAGS"] {
+                same(&format!("{sub} {name} {rest:?}"), |door| {
+                    let name = door.name(name);
+                    let mut argv = vec!["COMMAND", sub, &name, "return 1"];
+                    argv.extend_from_slice(rest);
+                    client.show(&argv)
+                });
+            }
+        }
+    }
+}
+
+/// What a command answers, with our prefix taken out of the names it echoes.
+fn unprefixed(client: &mut Client, argv: &[&str]) -> String {
+    let text = client.show(argv);
+    text.replace("LUA.", "").replace("lua.", "")
+}
+
+#[test]
+fn wrong_arity_and_unknown_subcommands_are_refused_in_the_words_of_stock() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let cases: &[&[&str]] = &[
+        &["EVAL"],
+        &["EVAL", "return 1"],
+        &["EVALSHA", "x"],
+        &["EVAL_RO", "return 1"],
+        &["EVALSHA_RO"],
+        &["SCRIPT"],
+        &["SCRIPT", "LOAD"],
+        &["SCRIPT", "LOAD", "return 1", "x"],
+        &["SCRIPT", "EXISTS"],
+        &["SCRIPT", "FLUSH", "x"],
+        &["SCRIPT", "FLUSH", "SYNC", "x"],
+        &["SCRIPT", "NOPE"],
+        &["SCRIPT", "HELP", "x"],
+        &["SCRIPT|LOAD", "return 1"],
+    ];
+    for case in cases {
+        let reply = same(&case.join(" "), |door| {
+            let name = door.name(case[0]);
+            let mut argv = vec![name.as_str()];
+            argv.extend_from_slice(&case[1..]);
+            unprefixed(&mut client, &argv)
+        });
+        assert!(reply.starts_with('-'), "{case:?}: {reply}");
+    }
+}
+
+#[test]
+fn help_has_the_lines_of_stock_for_what_there_is() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let lines = |client: &mut Client, door: Door| -> Vec<String> {
+        let reply = client.value(&[door.name("SCRIPT"), "HELP".to_owned()]);
+        let lines = reply.elements().expect("a list");
+        lines.iter().map(|line| line.to_string()).collect()
+    };
+    let stock = lines(&mut client, Stock);
+    let ours = lines(&mut client, Ours);
+    assert_eq!(ours[0], stock[0].replace("SCRIPT", "LUA.SCRIPT"));
+    for line in &ours[1..] {
+        assert!(stock.contains(line), "stock has no line {line}");
+    }
+    for line in ["+EXISTS", "+FLUSH", "+LOAD", "+HELP"] {
+        assert!(ours.iter().any(|ours| ours.starts_with(line)), "{line}");
+    }
+}
+
+#[test]
+fn names_are_taken_in_any_case() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    assert_eq!(client.text("lua.eval return(1) 0"), ":1");
+    assert_eq!(client.text("Lua.Eval return(1) 0"), ":1");
+    assert_eq!(client.text("lUa.ScRiPt eXiStS x"), "[:0]");
+}
+
+#[test]
+fn scripts_of_neither_engine_can_start_a_script_of_the_other() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let refused = "-ERR This Redis command is not allowed from script";
+    for name in SCRIPT_COMMANDS {
+        for inner in [name.to_owned(), Ours.name(name)] {
+            let script = format!("return redis.pcall('{inner}', 'return 1', 0)");
+            let reply = same(&script, |door| client.eval(door, &script, &[], &[]));
+            assert!(reply.starts_with(refused), "{inner}: {reply}");
+        }
+    }
+    for inner in ["'script','load','return 1'", "'lua.script','load','return 1'"] {
+        let script = format!("return redis.pcall({inner})");
+        let reply = same(&script, |door| client.eval(door, &script, &[], &[]));
+        assert!(reply.starts_with(refused), "{inner}: {reply}");
+    }
+}
+
+#[test]
+fn the_internal_probe_is_harmless_to_call() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    assert_eq!(client.text("LUA.WRITEPROBE"), "+OK");
+    assert!(client.text("LUA.WRITEPROBE x").starts_with("-ERR wrong number"));
+    assert_eq!(client.text("DBSIZE"), ":0");
+    let frame = client.cmd(&["COMMAND", "INFO", "LUA.WRITEPROBE"]);
+    assert!(render(&frame).contains("skip_monitor"));
+}

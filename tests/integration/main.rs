@@ -1,0 +1,27 @@
+//! What only a server can show, one module per topic.
+//!
+//! Where stock's commands do the same work, they are the oracle: a test runs both ways in one
+//! server and compares what came back and what was left behind.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acl;
+mod cache;
+mod cluster;
+mod commands;
+mod connections;
+mod doors;
+mod environment;
+mod errors;
+mod examples;
+mod hostile;
+mod input;
+mod lifecycle;
+mod maxmemory;
+mod memory_limit;
+mod persistence;
+mod python;
+mod refusals;
+mod replication;
+mod stream;
