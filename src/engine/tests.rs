@@ -160,7 +160,7 @@ fn every_malformed_error_object_gives_one_line() {
         ("error({err=12})", "-12"),
         ("error(setmetatable({}, {__index=function() error('x') end}))", "-ERR unknown error"),
         ("error(setmetatable({}, {__newindex=function() error('x') end}))", "-ERR unknown error"),
-        ("error(string)", "-ERR unknown error"),
+        ("error(string)", "-ERR err_handler_def:10: Attempt to modify a readonly table"),
         ("error(nil)", "-ERR nil"),
         ("error('boom', 0)", "-ERR boom"),
         ("error({err='MY boom', source=1, line='x'})", "-MY boom"),
@@ -213,6 +213,41 @@ fn a_panic_answers_an_error_and_costs_only_the_vm() {
     assert!(reply.starts_with("-ERR internal error"), "{reply}");
     assert_eq!(engine.stats().rebuilt_vms, 1);
     assert_eq!(run(&engine, "return 1"), ":1\r\n");
+}
+
+/// Runs a test that nests deeply on a stack as large as a server's.
+fn on_a_large_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(test);
+    let outcome = thread.expect("a thread can be started").join();
+    assert!(outcome.is_ok(), "the test failed");
+}
+
+#[test]
+fn a_reply_without_end_is_refused_before_it_begins() {
+    on_a_large_stack(refuse_replies_without_end);
+}
+
+fn refuse_replies_without_end() {
+    let engine = engine();
+    for script in [
+        "local t = {} t[1] = t t[2] = t return t",
+        "local t = {} t.map = {a = t, b = t} return t",
+        "local t = {} t.map = {[t] = t} return t",
+        "local t = {} t.set = {[t] = true, [{t, t}] = true} return t",
+    ] {
+        let reply = run(&engine, script);
+        assert_eq!(reply, "-ERR The reply of the script is larger than redlua.memory-limit");
+    }
+    let deep = run(&engine, "local t = {} t[1] = t return t");
+    assert!(deep.ends_with("-ERR reached lua stack limit\r\n"), "{}", deep.len());
+}
+
+#[test]
+fn garbage_of_one_script_does_not_fail_the_next() {
+    let engine = engine();
+    run(&engine, "local t = {} for i = 1, 190 do t[i] = ('x'):rep(1e6) .. i end");
+    assert_eq!(run(&engine, "return #(('x'):rep(1e8))"), ":100000000\r\n");
+    assert!(engine.stats().vm_memory < 1 << 20);
 }
 
 #[test]

@@ -41,8 +41,8 @@ bitflags::bitflags! {
         const NO_SCRIPT = 1 << 3;
         /// Does something else when a script calls it; [`crate::policy::quirks`] says what.
         const QUIRK = 1 << 4;
-        /// Groups subcommands.
-        const CONTAINER = 1 << 5;
+        /// Has its keys after their number.
+        const COUNTED_KEYS = 1 << 5;
     }
 
     /// How the host calls a command.

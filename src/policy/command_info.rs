@@ -56,16 +56,36 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
     // Key positions, and since 7.0 categories, tips and key specifications.
     let mut subcommands = Vec::new();
     if fields >= 10 {
-        tokens.skip(6);
+        tokens.skip(5);
+        if mentions(tokens, b"keynum") {
+            traits |= Traits::COUNTED_KEYS;
+        }
         subcommands = parse_list(tokens);
         tokens.skip(fields - 10);
     } else {
         tokens.skip(fields - 3);
     }
-    if !subcommands.is_empty() {
-        traits |= Traits::CONTAINER;
-    }
     Some(CommandInfo { name, facts: CommandFacts { arity, traits }, subcommands })
+}
+
+/// Whether `word` is among the strings of the next value.
+fn mentions(tokens: &mut Tokens<'_>, word: &[u8]) -> bool {
+    let mut found = false;
+    let mut left = 1_usize;
+    while left > 0 {
+        left -= 1;
+        left = left.saturating_add(match tokens.next() {
+            Token::Array(len) | Token::Set(len) => len,
+            Token::Map(len) => len.saturating_mul(2),
+            Token::Malformed => return found,
+            Token::Bulk(text) => {
+                found |= text == word;
+                0
+            }
+            _ => 0,
+        });
+    }
+    found
 }
 
 fn parse_flags(tokens: &mut Tokens<'_>) -> Traits {

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use redis_module::raw::RedisModuleCtx;
 
 use super::call;
-use crate::policy::call_rules::{CommandFacts, Traits};
+use crate::policy::call_rules::CommandFacts;
 use crate::policy::command_info::{self, CommandInfo};
 
 /// Facts of all commands by name, in lower and in upper case.
@@ -91,7 +91,7 @@ impl Entry {
     #[inline]
     fn facts_of(&self, argv: &[&[u8]]) -> Option<CommandFacts> {
         match argv.get(1) {
-            Some(name) if self.facts.traits.contains(Traits::CONTAINER) => {
+            Some(name) if !self.subcommands.is_empty() => {
                 self.subcommands.get(name.to_ascii_lowercase().as_slice()).copied()
             }
             _ => Some(self.facts),

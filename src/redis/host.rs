@@ -159,7 +159,7 @@ impl Host for RedisHost {
         let mut argv: SmallVec<[&[u8]; 8]> = argv.into();
         // Older servers read past the end of a command that is too short to have its number of keys.
         let least = facts.arity.unsigned_abs() as usize;
-        if argv.len() < least && !facts.traits.contains(Traits::CONTAINER) {
+        if argv.len() < least && facts.traits.contains(Traits::COUNTED_KEYS) {
             argv.resize(least, b"0");
         }
         user.permission(Strings::new(&argv).as_slice())

@@ -14,8 +14,14 @@ pub(crate) fn handler(stack: &mut Stack<'_>) -> NativeResult {
         stack.push_bytes(&text);
         stack.set_field(-2, b"err");
     } else if stack.is_read_only(1) {
-        // A table of the sandbox itself was raised: it has no error in it and must stay as it is.
-        error_value::push_code(stack, b"unknown error");
+        // A table of the sandbox was raised. Stock's handler, a chunk of its own, fails to write to it and
+        // is called again with that error.
+        error_value::push_code(stack, b"err_handler_def:10: Attempt to modify a readonly table");
+        stack.push_bytes(b"@err_handler_def");
+        stack.set_field(-2, b"source");
+        stack.push_number(10.0);
+        stack.set_field(-2, b"line");
+        return Ok(1);
     }
     if let Some((source, line)) = stack.caller() {
         stack.push_bytes(&source);

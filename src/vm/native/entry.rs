@@ -82,6 +82,9 @@ unsafe fn guarded(l: *mut ffi::lua_State) -> c_int {
     // SAFETY: the state runs this very function.
     let mut stack = unsafe { Stack::new(l, shared) };
     let outcome = catch_unwind(AssertUnwindSafe(|| (binding.function)(&mut stack)));
+    if shared.is_over_limit() {
+        stack.collect();
+    }
     let results = match outcome {
         Ok(Ok(_) | Err(Raised)) if shared.is_over_limit() => OUT_OF_MEMORY,
         Ok(Ok(results)) => results,

@@ -48,14 +48,16 @@ impl State {
             stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
             stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
             self.set_globals(stack, Some(inputs));
+            if self.shared().is_over_limit() {
+                stack.collect();
+            }
         });
         // SAFETY: the handler and the function are on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), 0, 1, -2) };
         self.with_stack(|stack| {
             let outcome = match status {
                 ffi::LUA_OK => {
-                    from_lua::reply(stack, run.state.resp.get(), sink);
-                    Ok(())
+                    from_lua::reply(stack, run.state.resp.get(), sink).map_err(InvokeError::Script)
                 }
                 ffi::LUA_ERRMEM => Err(InvokeError::Memory(failure(stack, run))),
                 _ => Err(InvokeError::Script(failure(stack, run))),
@@ -63,6 +65,11 @@ impl State {
             stack.set_top(0);
             self.set_globals(stack, None);
             self.restore_collector(stack);
+            // Lua does not collect when it runs out of memory, so one script's garbage must not be left
+            // for the next to stumble over.
+            if self.shared().wants_collection() {
+                stack.collect();
+            }
             drop(guard);
             outcome
         })

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     limit: Cell<usize>,
     /// How many native functions are on the C stack and must not be jumped over.
     natives: Cell<u32>,
+    /// Bytes in use after the last full collection.
+    floor: Cell<usize>,
     /// The server to answer as.
     pub(crate) dialect: Dialect,
     /// The generator behind `math.random`, shared by all VMs as on stock.
@@ -40,6 +42,7 @@ impl Shared {
             used: Cell::new(0),
             limit: Cell::new(limit),
             natives: Cell::new(0),
+            floor: Cell::new(0),
             dialect,
             random,
             poisoned: Cell::new(false),
@@ -59,10 +62,27 @@ impl Shared {
         self.limit.set(limit);
     }
 
+    /// Bytes the VM may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.get()
+    }
+
     /// Whether the VM holds more than it may, as it can after a native function.
     #[inline]
     pub(crate) fn is_over_limit(&self) -> bool {
         self.used.get() > self.limit.get()
+    }
+
+    /// Whether so much of the memory may be garbage that it is time to collect all of it.
+    #[inline]
+    pub(crate) fn wants_collection(&self) -> bool {
+        let used = self.used.get();
+        used > self.limit.get() / 8 && used / 2 > self.floor.get()
+    }
+
+    /// Notes that everything in use is needed.
+    pub(crate) fn note_collected(&self) {
+        self.floor.set(self.used.get());
     }
 
     /// Marks that a native function is on, until the guard goes.

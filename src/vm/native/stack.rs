@@ -277,6 +277,12 @@ impl<'vm> Stack<'vm> {
         unsafe { ffi::luaL_where(self.l, level) };
     }
 
+    /// Collects all garbage.
+    pub(crate) fn collect(&mut self) {
+        self.collector(ffi::LUA_GCCOLLECT, 0);
+        self.shared.note_collected();
+    }
+
     /// The collector's service `what` with `data`, as `lua_gc` knows them.
     pub(crate) fn collector(&mut self, what: c_int, data: c_int) -> c_int {
         // SAFETY: no Lua finalizer exists, so nothing can raise.
