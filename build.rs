@@ -22,6 +22,9 @@ const UNITS: [&str; 26] = [
     "ltablib", "ltm", "lundump", "lvm", "lzio", "redlua", "redlua_hash",
 ];
 
+/// The C part of calling commands.
+const VARIADIC_CALLS: &str = "src/redis/call.c";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={EDITS}");
@@ -34,6 +37,9 @@ fn main() {
         edit.apply(&sources);
     }
     compile(&sources);
+
+    println!("cargo:rerun-if-changed={VARIADIC_CALLS}");
+    cc::Build::new().file(VARIADIC_CALLS).flag("-fvisibility=hidden").compile("redlua_call");
 }
 
 /// Compiles `sources` into an archive that is linked whole: the crates that use Lua come after
@@ -41,11 +47,7 @@ fn main() {
 fn compile(sources: &Path) {
     let mut build = cc::Build::new();
     build
-        .files(
-            UNITS
-                .iter()
-                .map(|unit| sources.join(unit).with_extension("c")),
-        )
+        .files(UNITS.iter().map(|unit| sources.join(unit).with_extension("c")))
         .include(sources)
         .define("LUA_USE_ULONGJMP", None)
         .flag("-fvisibility=hidden")
@@ -56,10 +58,7 @@ fn compile(sources: &Path) {
         build.define("LUA_USE_APICHECK", None);
     }
     build.compile("redlua_vm");
-    println!(
-        "cargo:rustc-link-search=native={}",
-        env::var("OUT_DIR").expect("cargo sets OUT_DIR")
-    );
+    println!("cargo:rustc-link-search=native={}", env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo:rustc-link-lib=static:+whole-archive=redlua_vm");
     println!("cargo:rustc-link-lib=m");
 }
@@ -92,9 +91,7 @@ fn package_dir(metadata: &str, name: &str) -> Option<PathBuf> {
     let (_, package) = metadata.split_once(&format!(r#"{{"name":"{name}","version":"#))?;
     let (_, path) = package.split_once(r#""manifest_path":""#)?;
     let (path, _) = path.split_once('"')?;
-    Path::new(&path.replace(r"\\", r"\"))
-        .parent()
-        .map(Path::to_path_buf)
+    Path::new(&path.replace(r"\\", r"\")).parent().map(Path::to_path_buf)
 }
 
 /// Copies the C sources and headers of `from` into `to`.
@@ -112,10 +109,7 @@ fn files(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let mut files: Vec<_> = entries
         .map(|entry| entry.expect("a directory can be read").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|e| extensions.iter().any(|&x| e == x))
-        })
+        .filter(|path| path.extension().is_some_and(|e| extensions.iter().any(|&x| e == x)))
         .collect();
     files.sort();
     files
@@ -140,12 +134,7 @@ impl Edit {
         assert!(!self.reason.is_empty(), "{}: an edit says why", self.origin);
         assert!(!anchor.is_empty(), "{}: an edit has an anchor", self.origin);
         let times = source.matches(&anchor).count();
-        assert!(
-            times == 1,
-            "{}: the anchor is {times} times in {}",
-            self.origin,
-            self.file
-        );
+        assert!(times == 1, "{}: the anchor is {times} times in {}", self.origin, self.file);
         fs::write(&path, source.replacen(&anchor, &text, 1)).expect("OUT_DIR is writable");
     }
 }
@@ -158,19 +147,13 @@ fn edits() -> Vec<Edit> {
         let mut edit = None;
         for (number, line) in text.lines().enumerate() {
             let origin = format!("{}:{}", path.display(), number + 1);
-            let rest = line
-                .get(1..)
-                .map(|rest| rest.strip_prefix(' ').unwrap_or(rest));
+            let rest = line.get(1..).map(|rest| rest.strip_prefix(' ').unwrap_or(rest));
             let rest = rest.unwrap_or_default().to_owned();
             match (line.chars().next(), &mut edit) {
                 (None, _) => {}
                 (Some('@'), edit) => {
                     let file = rest;
-                    edits.extend(edit.replace(Edit {
-                        origin,
-                        file,
-                        ..Edit::default()
-                    }));
+                    edits.extend(edit.replace(Edit { origin, file, ..Edit::default() }));
                 }
                 (Some('#'), Some(edit)) => edit.reason.push(rest),
                 (Some('-'), Some(edit)) => edit.anchor.push(rest),

@@ -43,6 +43,8 @@ bitflags::bitflags! {
         const QUIRK = 1 << 4;
         /// Has its keys after their number.
         const COUNTED_KEYS = 1 << 5;
+        /// Runs on a replica with stale data.
+        const ALLOW_STALE = 1 << 6;
     }
 
     /// How the host calls a command.

@@ -104,6 +104,7 @@ fn trait_of(flag: &[u8]) -> Traits {
         b"write" => Traits::WRITE,
         b"denyoom" => Traits::DENY_OOM,
         b"noscript" => Traits::NO_SCRIPT,
+        b"stale" => Traits::ALLOW_STALE,
         _ => Traits::empty(),
     }
 }

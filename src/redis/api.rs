@@ -42,6 +42,7 @@ required! {
     RedisModule_CallReplyProto,
     RedisModule_Calloc,
     RedisModule_CreateCommand,
+    RedisModule_CreateModuleUser,
     RedisModule_CreateString,
     RedisModule_CreateSubcommand,
     RedisModule_Free,

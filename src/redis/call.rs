@@ -4,8 +4,7 @@ use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
 use std::slice;
 
-use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
-use seq_macro::seq;
+use redis_module::raw::{self, RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
 use super::api::api;
@@ -153,76 +152,43 @@ unsafe fn call(
     args: &[&[u8]],
     modifiers: &[u8],
 ) -> *mut RedisModuleCallReply {
-    match args.len() {
-        // SAFETY: by 1 and 2.
-        0..=4 => unsafe { call_4(ctx, name, args, modifiers) },
-        // SAFETY: by 1 and 2.
-        5..=16 => unsafe { call_16(ctx, name, args, modifiers) },
-        // SAFETY: by 1 and 2.
-        17..=64 => unsafe { call_64(ctx, name, args, modifiers) },
-        // SAFETY: by 1 and 2.
-        65..=256 => unsafe { call_256(ctx, name, args, modifiers) },
-        // SAFETY: by 1 and 2.
-        _ => unsafe { call_strings(ctx, name, args, modifiers) },
-    }
-}
-
-/// The format of a call: modifiers, then one letter per argument, then NUL.
-fn format(modifiers: &[u8], args: usize, letter: u8) -> SmallVec<[u8; 32]> {
-    let mut format = SmallVec::with_capacity(modifiers.len() + args + 1);
-    format.extend_from_slice(modifiers);
-    format.resize(modifiers.len() + args, letter);
+    let arguments = args.iter().map(|arg| Argument { start: arg.as_ptr().cast(), len: arg.len() });
+    let arguments: SmallVec<[Argument; 16]> = arguments.collect();
+    let mut format: SmallVec<[u8; 32]> = SmallVec::from_slice(modifiers);
+    format.resize(modifiers.len() + args.len(), b'b');
     format.push(0);
-    format
+    // SAFETY: reads a pointer that is written once, before anything else runs.
+    let Some(function) = (unsafe { raw::RedisModule_Call }) else { return std::ptr::null_mut() };
+    let (format, count) = (format.as_ptr().cast(), arguments.len());
+    // SAFETY: by 1 and 2; the format names as many pairs as there are arguments.
+    unsafe { redlua_call(function, ctx, name, format, arguments.as_ptr(), count) }
 }
 
-/// Defines a function that passes up to `$size` arguments as pointer and length each.
-///
-/// A variadic call has a fixed number of arguments in Rust: the missing ones are passed as nulls, which the
-/// server does not read, because the format does not name them.
-macro_rules! padded_call {
-    ($name:ident, $size:literal) => {
-        /// # Safety
-        /// As [`call`]; at most as many arguments as the name says.
-        unsafe fn $name(
-            ctx: *mut RedisModuleCtx,
-            name: *const c_char,
-            args: &[&[u8]],
-            modifiers: &[u8],
-        ) -> *mut RedisModuleCallReply {
-            let mut pairs = [(std::ptr::null::<c_char>(), 0_usize); $size];
-            for (pair, arg) in pairs.iter_mut().zip(args) {
-                *pair = (arg.as_ptr().cast(), arg.len());
-            }
-            let format = format(modifiers, args.len(), b'b');
-            let format = format.as_ptr().cast::<c_char>();
-            seq!(I in 0..$size {
-                // SAFETY: by the contract; the format names as many pairs as there are arguments.
-                unsafe { api!(Call(ctx, name, format #(, pairs[I].0, pairs[I].1)*)) }
-            })
-        }
-    };
+/// A byte string as `call.c` knows it.
+#[repr(C)]
+struct Argument {
+    start: *const c_char,
+    len: usize,
 }
-padded_call!(call_4, 4);
-padded_call!(call_16, 16);
-padded_call!(call_64, 64);
-padded_call!(call_256, 256);
 
-/// Passes `args` as strings of the module's own, for calls with very many arguments.
-///
-/// # Safety
-/// As [`call`].
-unsafe fn call_strings(
-    ctx: *mut RedisModuleCtx,
-    name: *const c_char,
-    args: &[&[u8]],
-    modifiers: &[u8],
-) -> *mut RedisModuleCallReply {
-    let strings = Strings::new(args);
-    let format = format(modifiers, 1, b'v');
-    let pointer: *const *mut RedisModuleString = strings.as_slice().as_ptr();
-    // SAFETY: by the function's contract; the format names the vector and its length.
-    unsafe { api!(Call(ctx, name, format.as_ptr().cast(), pointer, args.len())) }
+/// `RM_Call`.
+type CallFunction = unsafe extern "C" fn(
+    *mut RedisModuleCtx,
+    *const c_char,
+    *const c_char,
+    ...
+) -> *mut RedisModuleCallReply;
+
+unsafe extern "C" {
+    /// Calls `RM_Call` with `count` arguments; see `call.c`.
+    fn redlua_call(
+        function: CallFunction,
+        ctx: *mut RedisModuleCtx,
+        name: *const c_char,
+        format: *const c_char,
+        arguments: *const Argument,
+        count: usize,
+    ) -> *mut RedisModuleCallReply;
 }
 
 /// Strings of the module's own; freed with the value.

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 use redis_module::raw::RedisModuleCtx;
 
-use super::call;
+use super::call::{self, Strings};
+use super::user::User;
+use crate::host::Permission;
 use crate::policy::call_rules::CommandFacts;
 use crate::policy::command_info::{self, CommandInfo};
 
@@ -15,6 +17,8 @@ pub(super) struct FactsCache {
     commands: RefCell<HashMap<Box<[u8]>, Entry, foldhash::fast::RandomState>>,
     /// A module came or went: what is kept may be wrong.
     outdated: Cell<bool>,
+    /// Some command has a name that the server did not tell, given by `rename-command`.
+    renamed: Cell<bool>,
 }
 
 struct Entry {
@@ -33,9 +37,15 @@ impl FactsCache {
     pub(super) fn fill(&self, ctx: *mut RedisModuleCtx) {
         self.outdated.set(false);
         let infos = call::plain(ctx, c"COMMAND", &[], command_info::parse);
+        let nobody = User::nobody();
         let mut commands = self.commands.borrow_mut();
         commands.clear();
+        self.renamed.set(false);
         for info in infos.unwrap_or_default() {
+            let name = Strings::new(&[&info.name]);
+            if nobody.permission(name.as_slice()) == Permission::NoSuchCommand {
+                self.renamed.set(true);
+            }
             let upper = info.name.to_ascii_uppercase().into_boxed_slice();
             commands.insert(upper, Entry::new(&info));
             commands.insert(info.name.clone().into_boxed_slice(), Entry::new(&info));
@@ -68,7 +78,7 @@ impl FactsCache {
             return entry.facts_of(argv);
         }
         // The server would take the full name of a subcommand here, which names no command.
-        if name.contains(&b'|') {
+        if !self.renamed.get() || name.contains(&b'|') {
             return None;
         }
         let infos = call::plain(ctx, c"COMMAND", &[b"INFO", &lower], command_info::parse)?;

@@ -177,7 +177,14 @@ impl Host for RedisHost {
     }
 
     fn key_slots(&self, argv: &[&[u8]]) -> KeySlots {
-        let mut slots = self.keys(argv).into_iter().map(key_slot);
+        let mut keys = self.keys(argv);
+        // A shard channel has a slot as a key has, but the server does not call it a key.
+        if let [name, channel, ..] = argv
+            && name.eq_ignore_ascii_case(b"spublish")
+        {
+            keys.push(channel);
+        }
+        let mut slots = keys.into_iter().map(key_slot);
         match slots.next() {
             None => KeySlots::None,
             Some(first) if slots.all(|slot| slot == first) => KeySlots::One(first),

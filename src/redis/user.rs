@@ -28,6 +28,13 @@ impl User {
         NonNull::new(user).map(Self)
     }
 
+    /// A user who may do nothing, to ask which commands there are.
+    pub(super) fn nobody() -> Self {
+        // SAFETY: the name is a C string.
+        let user = unsafe { api!(CreateModuleUser(c"redlua-nobody".as_ptr())) };
+        Self(NonNull::new(user).expect("the server always makes a user"))
+    }
+
     /// Whether the user may run `argv`.
     pub(super) fn permission(&self, argv: &[*mut RedisModuleString]) -> Permission {
         let argc = i32::try_from(argv.len()).unwrap_or(i32::MAX);

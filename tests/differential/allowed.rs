@@ -68,6 +68,40 @@ pub const ALLOWED: &[Allowed] = &[
         on: |_| true,
         difference: Difference::Within(without_error_statistics),
     },
+    Allowed {
+        cases: &[
+            "error(setmetatable({}, {__index={err=\"MY boom\"}})) with a table",
+            "error(setmetatable({}, {__index={err=\"MY boom\"}})) on line 4 with a table",
+            "error(setmetatable({err=\"MY boom\"}, {__newindex=function() error(\"written\") end})) \
+             with a table",
+            "error(setmetatable({err=\"MY boom\"}, {__newindex=function() error(\"written\") end})) \
+             on line 4 with a table",
+        ],
+        reason: "error objects are read and written raw: stock runs their metamethods, and dies when \
+                 one of them fails",
+        on: |_| true,
+        difference: Difference::Any,
+    },
+    Allowed {
+        cases: &["out of memory in a transaction: #!lua\nreturn 1"],
+        reason: "a module's command has the same flags whatever the script's are, so a script is \
+                 refused when it runs and not when it is queued",
+        on: |host| host.valkey || !host.is_before("7.2"),
+        difference: Difference::Any,
+    },
+    Allowed {
+        cases: &[
+            "a bad script when out of memory: #!js",
+            "out of memory with the first line #!js",
+            "bytes in the first line: 23216c756120666c6167733dff0a72657475726e2031",
+            "bytes in the first line: 23216c756120ff0a72657475726e2031",
+            "bytes in the first line: 2321ff0a72657475726e2031",
+            "SCRIPT SHOW",
+        ],
+        reason: "Valkey's own way with shebangs of other engines, and a subcommand only it has",
+        on: |host| host.valkey,
+        difference: Difference::Any,
+    },
 ];
 
 /// Finds the entry of a case on a server.

@@ -127,7 +127,13 @@ fn keys_are_found_in_requests_as_in_those_of_stock() {
     ];
     for name in SCRIPT_COMMANDS {
         for rest in requests {
-            for sub in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            // Stock leaves the flags of keys out of a request that is no use anyway.
+            let well_formed = rest[0]
+                .parse()
+                .is_ok_and(|count: usize| count < rest.len() && rest[0] == count.to_string());
+            let subcommands =
+                if well_formed { &["GETKEYS", "GETKEYSANDFLAGS"][..] } else { &["GETKEYS"] };
+            for sub in subcommands {
                 same(&format!("{sub} {name} {rest:?}"), |door| {
                     let name = door.name(name);
                     let mut argv = vec!["COMMAND", sub, &name, "return 1"];

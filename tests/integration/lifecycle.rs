@@ -1,1 +1,324 @@
-//! lifecycle
+//! The module's life: loaded at start and at run time, configured, unloaded, loaded again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::doors::Scripts;
+use crate::support::{Client, Server, wait_until};
+
+/// The module the servers of these tests load.
+fn module() -> String {
+    let path = std::env::var_os("REDLUA_MODULE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/release/libredlua.so"),
+        PathBuf::from,
+    );
+    let path = path.canonicalize().expect("the module is built");
+    path.to_str().expect("a path that is text").to_owned()
+}
+
+fn load(client: &mut Client) {
+    client.ok(&["MODULE", "LOAD", &module()]);
+}
+
+/// Starts a server that is expected to refuse its configuration, and returns what it said.
+fn refused_start(settings: &str) -> String {
+    let directory = tempfile::tempdir().expect("a temp directory");
+    let file = directory.path().join("redis.conf");
+    let socket = directory.path().join("redis.sock");
+    let settings = format!(
+        "port 0\nunixsocket {}\ndir {}\nsave \"\"\n{settings}\n",
+        socket.display(),
+        directory.path().display()
+    );
+    fs::write(&file, &settings).expect("the temp directory");
+    let binary = std::env::var_os("REDLUA_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut child = Command::new(binary)
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
+        // A server listens before it loads modules, but answers only after that.
+        if Client::connect(&socket).is_ok_and(|mut client| client.try_cmd(&["PING"]).is_ok()) {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    let started = child.try_wait().expect("our own child").is_none();
+    if started {
+        child.kill().expect("our own child");
+    }
+    let output = child.wait_with_output().expect("our own child");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(!started, "the server started with\n{settings}\n{text}");
+    text
+}
+
+/// Lines of a log that come from the module.
+fn own_lines(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("<redlua>") || line.contains("RedLua")).collect()
+}
+
+#[test]
+fn the_module_loads_unloads_and_loads_again_at_run_time() {
+    let server = Server::new().without_module().start();
+    let mut client = server.client();
+    assert!(client.lua("return 1").starts_with("-ERR unknown command"));
+    for round in 0..5 {
+        load(&mut client);
+        assert_eq!(client.lua("return redis.call('incr', 'n')"), format!(":{}", round + 1));
+        assert_eq!(client.figure("redlua_number_of_cached_scripts"), 1);
+        client.ok(&["MODULE", "UNLOAD", "redlua"]);
+        assert!(client.lua("return 1").starts_with("-ERR unknown command"));
+        assert_eq!(client.text("EVAL return(1) 0"), ":1");
+        assert_eq!(client.text("CONFIG GET redlua.*"), "[]");
+        assert_eq!(client.text("COMMAND LIST FILTERBY MODULE redlua"), "[]");
+    }
+    assert_eq!(own_lines(&server.log()).iter().filter(|it| it.contains("is ready")).count(), 5);
+}
+
+#[test]
+fn unloading_gives_the_memory_back() {
+    let server = Server::new().without_module().start();
+    let mut client = server.client();
+    let round = |client: &mut Client| {
+        load(client);
+        for number in 0..300 {
+            let script = format!("local t = {{}} for i = 1, 100 do t[i] = i end return {number}");
+            client.cmd(&["LUA.SCRIPT", "LOAD", &script]);
+        }
+        client.ok(&["MODULE", "UNLOAD", "redlua"]);
+    };
+    round(&mut client);
+    let before = client.figure("used_memory");
+    for _ in 0..10 {
+        round(&mut client);
+    }
+    let after = client.figure("used_memory");
+    assert!(after < before + 300_000, "{before} bytes became {after}");
+}
+
+#[test]
+fn unloading_right_after_a_lazy_flush_is_safe() {
+    let server = Server::new().without_module().start();
+    let mut client = server.client();
+    let run_id = client.info("run_id");
+    for _ in 0..10 {
+        load(&mut client);
+        for number in 0..300 {
+            let script = format!("{} return {number}", "do local t = {1,2,3} end ".repeat(200));
+            client.send(&["LUA.SCRIPT", "LOAD", &script]);
+        }
+        client.send(&["LUA.SCRIPT", "FLUSH", "ASYNC"]);
+        client.send(&["MODULE", "UNLOAD", "redlua"]);
+        for _ in 0..300 {
+            client.read_frame();
+        }
+        assert_eq!(client.read_frame(), b"+OK\r\n");
+        let mut reply = client.read_frame();
+        // Refused while the thread is at work, never unloaded under it.
+        wait_until("the module to be unloaded", || {
+            if reply != b"+OK\r\n" {
+                assert!(
+                    reply.starts_with(b"-ERR Error unloading module"),
+                    "{}",
+                    reply.escape_ascii()
+                );
+                reply = client.cmd(&["MODULE", "UNLOAD", "redlua"]);
+            }
+            reply == b"+OK\r\n"
+        });
+    }
+    assert_eq!(client.info("run_id"), run_id);
+}
+
+#[test]
+fn a_second_load_is_refused_and_the_first_goes_on() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let sha = client.value(&["LUA.SCRIPT", "LOAD", "return 'kept'"]);
+    let sha = sha.text().expect("a digest");
+    client.set("redlua.memory-limit", "100mb");
+    for _ in 0..3 {
+        assert!(client.show(&["MODULE", "LOAD", &module()]).starts_with("-ERR Error loading"));
+    }
+    assert_eq!(client.text(&format!("LUA.EVALSHA {sha} 0")), "\"kept\"");
+    assert_eq!(
+        client.text("CONFIG GET redlua.memory-limit"),
+        format!("[\"redlua.memory-limit\", \"{}\"]", 100 << 20)
+    );
+    assert_eq!(client.lua("return redis.call('incr', 'n')"), ":1");
+    assert_eq!(client.text("COMMAND GETKEYS LUA.EVAL s 1 k"), "[\"k\"]");
+    client.ok(&["MODULE", "UNLOAD", "redlua"]);
+    load(&mut client);
+    assert_eq!(client.lua("return 1"), ":1");
+}
+
+#[test]
+fn arguments_are_refused_with_one_clear_line() {
+    let log = refused_start(&format!("loadmodule {} takeover yes", module()));
+    let lines = own_lines(&log);
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("RedLua does not load: it takes no arguments"), "{log}");
+
+    let server = Server::new().without_module().start();
+    let mut client = server.client();
+    let reply = client.show(&["MODULE", "LOAD", &module(), "x"]);
+    assert!(reply.starts_with("-ERR Error loading the extension"), "{reply}");
+    assert_eq!(own_lines(&server.log()).len(), 1, "{}", server.log());
+    assert!(client.lua("return 1").starts_with("-ERR unknown command"));
+    load(&mut client);
+    assert_eq!(client.lua("return 1"), ":1");
+}
+
+#[test]
+fn settings_are_read_and_set_at_run_time() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let settings = client.value(&["CONFIG", "GET", "redlua.*"]);
+    let field = |name: &str| settings.field(name).and_then(crate::support::Value::text);
+    assert_eq!(field("redlua.memory-limit"), Some((256 << 20).to_string()));
+    assert_eq!(field("redlua.max-script-size"), Some((16 << 20).to_string()));
+    assert_eq!(settings.elements().expect("a list").len(), 4);
+    for (name, value, shown) in [
+        ("redlua.memory-limit", "64mb", 64 << 20),
+        ("redlua.memory-limit", "5000000", 5_000_000),
+        ("REDLUA.Memory-Limit", "1gb", 1 << 30),
+        ("redlua.max-script-size", "1kb", 1 << 10),
+        ("redlua.max-script-size", "1", 1),
+    ] {
+        client.set(name, value);
+        let name = name.to_lowercase();
+        assert_eq!(
+            client.text(&format!("CONFIG GET {name}")),
+            format!("[\"{name}\", \"{shown}\"]")
+        );
+    }
+    for (name, value) in [
+        ("redlua.memory-limit", "1mb"),
+        ("redlua.memory-limit", "0"),
+        ("redlua.memory-limit", "-1"),
+        ("redlua.memory-limit", "many"),
+        ("redlua.memory-limit", ""),
+        ("redlua.memory-limit", "10%"),
+        ("redlua.memory-limit", "99999999999999999999"),
+        ("redlua.max-script-size", "0"),
+        ("redlua.max-script-size", "2gb"),
+        ("redlua.max-script-size", "x"),
+        ("redlua.nope", "1"),
+    ] {
+        let reply = client.show(&["CONFIG", "SET", name, value]);
+        assert!(reply.starts_with("-ERR "), "{name} {value}: {reply}");
+    }
+    assert_eq!(
+        client.text("CONFIG GET redlua.memory-limit"),
+        format!("[\"redlua.memory-limit\", \"{}\"]", 1 << 30)
+    );
+}
+
+#[test]
+fn settings_in_the_configuration_file_hold_and_are_rewritten() {
+    let mut server = Server::new()
+        .config("redlua.memory-limit", "32mb")
+        .config("redlua.max-script-size", "100kb")
+        .start();
+    let mut client = server.client();
+    let limit = |client: &mut Client, name: &str| client.text(&format!("CONFIG GET {name}"));
+    assert!(limit(&mut client, "redlua.memory-limit").contains(&(32 << 20).to_string()));
+    let long = format!("return 1 --{}", "x".repeat(100 << 10));
+    assert!(client.lua(&long).contains("redlua.max-script-size"));
+    client.set("redlua.memory-limit", "48mb");
+    client.ok(&["CONFIG", "REWRITE"]);
+    server.restart();
+    let mut client = server.client();
+    assert!(limit(&mut client, "redlua.memory-limit").contains(&(48 << 20).to_string()));
+    assert!(limit(&mut client, "redlua.max-script-size").contains(&(100 << 10).to_string()));
+}
+
+#[test]
+fn bad_settings_in_the_configuration_file_stop_the_server_with_a_clear_line() {
+    let load = format!("loadmodule {}", module());
+    for (line, mark) in [
+        ("redlua.memory-limit 1", "memory-limit"),
+        ("redlua.memory-limit lots", "memory-limit"),
+        ("redlua.max-script-size 0", "max-script-size"),
+        ("redlua.nope 1", "Module Configuration"),
+    ] {
+        let log = refused_start(&format!("{load}\n{line}"));
+        assert!(log.contains(mark), "{line}:\n{log}");
+    }
+}
+
+#[test]
+fn the_module_lists_itself() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let list = client.text("MODULE LIST");
+    assert!(list.contains("\"redlua\""), "{list}");
+    let info = client.value(&["INFO", "redlua"]).text().expect("text");
+    for field in ["redlua_runs:", "redlua_number_of_cached_scripts:", "redlua_evicted_scripts:"] {
+        assert!(info.contains(field), "{info}");
+    }
+    let ready = own_lines(&server.log()).join("\n");
+    assert!(ready.contains("is ready"), "{}", server.log());
+}
+
+#[test]
+fn a_shutdown_is_clean_and_a_killed_server_starts_again() {
+    let mut server = Server::new().start();
+    let mut client = server.client();
+    client.lua("return 1");
+    client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert!(server.wait_for_exit().success(), "{}", server.log());
+    assert!(!server.log().contains("REDIS BUG REPORT"), "{}", server.log());
+    server.restart();
+    assert_eq!(server.client().lua("return 1"), ":1");
+    server.restart();
+    assert_eq!(server.client().lua("return 1"), ":1");
+}
+
+#[test]
+fn no_symbol_of_lua_leaves_the_library_or_is_taken_from_the_server() {
+    // Servers export a Lua of their own: a missing symbol of ours would be found there.
+    let (defined, wanted) = dynamic_symbols(&fs::read(module()).expect("the module"));
+    for name in ["RedisModule_OnLoad", "RedisModule_OnUnload"] {
+        assert!(defined.iter().any(|it| it == name), "{name} in {defined:?}");
+    }
+    let is_lua = |name: &&String| name.starts_with("lua") || name.starts_with("redlua_");
+    let lua: Vec<_> = defined.iter().chain(&wanted).filter(is_lua).collect();
+    assert!(lua.is_empty(), "{lua:?}");
+}
+
+/// The names an ELF library of 64 bits defines for others, and those it wants from others.
+fn dynamic_symbols(elf: &[u8]) -> (Vec<String>, Vec<String>) {
+    const DYNSYM: u64 = 11;
+    const SECTION: usize = 64;
+    const SYMBOL: usize = 24;
+    let number = |at: usize, size: usize| -> u64 {
+        let bytes = elf[at..at + size].iter().rev();
+        bytes.fold(0, |value, &byte| value << 8 | u64::from(byte))
+    };
+    let word = |at: usize| usize::try_from(number(at, 8)).expect("an offset in the file");
+    assert_eq!(&elf[..6], b"\x7fELF\x02\x01", "an ELF file of 64 bits, little-endian");
+    let sections = word(0x28);
+    let section = |index: usize| sections + index * SECTION;
+    let count = usize::try_from(number(0x3c, 2)).expect("a small number");
+    let symbols = (0..count).map(section).find(|&at| number(at + 4, 4) == DYNSYM);
+    let symbols = symbols.expect("a table of dynamic symbols");
+    let strings = section(usize::try_from(number(symbols + 0x28, 4)).expect("a small number"));
+    let names = word(strings + 0x18);
+    let (start, size) = (word(symbols + 0x18), word(symbols + 0x20));
+    let name = |at: usize| {
+        let from = names + usize::try_from(number(at, 4)).expect("a small number");
+        let name = elf[from..].split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    };
+    let entries = (start..start + size).step_by(SYMBOL);
+    let (defined, wanted): (Vec<_>, Vec<_>) = entries.partition(|&at| number(at + 6, 2) != 0);
+    (defined.into_iter().map(name).collect(), wanted.into_iter().map(name).collect())
+}

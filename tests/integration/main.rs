@@ -13,7 +13,6 @@ mod commands;
 mod connections;
 mod doors;
 mod environment;
-mod errors;
 mod examples;
 mod hostile;
 mod input;

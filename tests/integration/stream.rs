@@ -252,10 +252,7 @@ fn without_times((file, stream): Effects) -> Effects {
         let words = words.map(|word| if is_time(word) { "<time>" } else { word });
         words.collect::<Vec<_>>().join(" ")
     };
-    (
-        file.into_iter().map(cut).collect(),
-        stream.into_iter().map(cut).collect(),
-    )
+    (file.into_iter().map(cut).collect(), stream.into_iter().map(cut).collect())
 }
 
 #[test]

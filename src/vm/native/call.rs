@@ -14,7 +14,10 @@ use super::stack::Stack;
 use super::to_lua;
 use crate::dialect::Hosts;
 use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
-use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal, translate};
+use crate::policy::Demand;
+use crate::policy::call_errors::{
+    ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal, STALE_COMMAND, translate,
+};
 use crate::policy::call_rules::{
     CallMode, CommandFacts, Traits, UNKNOWN_COMMAND, WRITE_FROM_READ_ONLY, check_call,
 };
@@ -183,19 +186,11 @@ fn execute(
     argv: &[&[u8]],
 ) -> Result<<ServerHost as Host>::Reply, ErrorReply> {
     let host = run.host;
-    let dialect = host.dialect();
     let Some(facts) = host.facts(argv) else {
         return Err(unknown(host, argv));
     };
-    let mode =
-        check_call(facts, argv.len(), &run.grant, &run.state, &run.server).map_err(|spec| {
-            if std::ptr::eq(spec, &WRITE_FROM_READ_ONLY)
-                && let Some(denied) = denied(run, argv)
-            {
-                return denied;
-            }
-            ErrorReply::new(spec, dialect)
-        })?;
+    let mode = check_call(facts, argv.len(), &run.grant, &run.state, &run.server)
+        .map_err(|spec| rejected(run, argv, facts, spec))?;
     let slot = bound_slot(run, argv)?;
     let outcome = if facts.traits.contains(Traits::QUIRK) {
         call_quirk(run, argv, mode)?
@@ -266,6 +261,31 @@ fn call_quirk(
         }
     }
     Ok(host.call(argv, mode))
+}
+
+/// The error of a call the rules refuse.
+///
+/// Before it refuses a write of a read-only script, stock asks whether the replica may serve the command
+/// and the user may run it.
+#[cold]
+fn rejected(
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+    facts: CommandFacts,
+    spec: &'static ErrorSpec,
+) -> ErrorReply {
+    let dialect = run.host.dialect();
+    if std::ptr::eq(spec, &WRITE_FROM_READ_ONLY) {
+        let fresh = Demand { write: false, memory: false, fresh: true };
+        let stale = run.server.stale && !facts.traits.contains(Traits::ALLOW_STALE);
+        if stale && run.host.unmet(fresh).is_some() {
+            return ErrorReply::new(&STALE_COMMAND, dialect);
+        }
+        if let Some(denied) = denied(run, argv) {
+            return denied;
+        }
+    }
+    ErrorReply::new(spec, dialect)
 }
 
 /// The error of a call the server refused.

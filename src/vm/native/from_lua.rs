@@ -156,16 +156,19 @@ impl<S: ReplySink> Writer<'_, '_, S> {
     fn list(&mut self) -> Written {
         let mut len: c_int = 0;
         let mut nested = false;
+        let mut text = 0_usize;
         loop {
-            let kind = self.stack.push_item(-1, len + 1);
-            self.stack.pop(1);
-            if kind == Kind::Nil {
-                break;
+            match self.stack.push_item(-1, len + 1) {
+                Kind::Nil => break,
+                Kind::Table => nested = true,
+                Kind::String => text += self.stack.bytes(-1).map_or(0, <[u8]>::len),
+                _ => {}
             }
-            nested |= kind == Kind::Table;
+            self.stack.pop(1);
             len += 1;
         }
-        if nested {
+        self.stack.pop(1);
+        if nested || text > self.stack.shared().limit() {
             self.weigh()?;
         }
         self.sink.array(usize::try_from(len).unwrap_or_default());
@@ -178,7 +181,7 @@ impl<S: ReplySink> Writer<'_, '_, S> {
 
     /// Sees to it, once for a reply, that the table on top does not weigh too much.
     ///
-    /// Only tables in tables can weigh more than the memory they take, by being in several places.
+    /// Only what is in several places can weigh more than the memory it takes.
     fn weigh(&mut self) -> Written {
         if !self.weighed {
             let mut budget = self.stack.shared().limit();

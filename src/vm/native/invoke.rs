@@ -109,7 +109,7 @@ impl State {
 fn push_list(stack: &mut Stack<'_>, items: &[&[u8]]) {
     let room =
         if stack.shared().dialect.is(Hosts::Valkey) { items.len() } else { grown(items.len()) };
-    stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
+    stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
     for (item, position) in items.iter().zip(1..) {
         stack.push_bytes(item);
         stack.set_item(-2, position);

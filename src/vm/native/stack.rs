@@ -199,14 +199,14 @@ impl<'vm> Stack<'vm> {
     /// Pushes an empty table.
     #[inline]
     pub(crate) fn push_table(&mut self) {
-        self.push_sized_table(0);
+        self.push_sized_table(0, 0);
     }
 
-    /// Pushes an empty table with room for `items` list items.
+    /// Pushes an empty table with room for `items` list items and `fields` other ones.
     #[inline]
-    pub(crate) fn push_sized_table(&mut self, items: c_int) {
+    pub(crate) fn push_sized_table(&mut self, items: c_int, fields: c_int) {
         // SAFETY: the state is live and has room; the allocator does not fail.
-        unsafe { ffi::lua_createtable(self.l, items, 0) };
+        unsafe { ffi::lua_createtable(self.l, items, fields) };
     }
 
     /// Pushes the value under the string `name` in the table at `table`; metatables play no part.

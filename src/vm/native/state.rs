@@ -9,6 +9,7 @@ use super::entry::{Binding, NativeFn, push};
 use super::memory::{Shared, allocate};
 use super::stack::{Kind, Stack};
 use super::sys;
+use crate::dialect::Hosts;
 
 /// A Lua state and what lives as long as it does.
 pub(crate) struct State {
@@ -42,6 +43,8 @@ impl State {
     pub(crate) fn new(shared: Shared) -> Self {
         let shared = Box::new(shared);
         let data = (&raw const *shared).cast_mut().cast::<c_void>();
+        // SAFETY: a process has one server, so all its VMs show the same order.
+        unsafe { sys::redlua_setorder(c_int::from(shared.dialect.is(Hosts::Valkey))) };
         shared.enter_native();
         // SAFETY: the allocator's data lives as long as the state.
         let l = unsafe { ffi::lua_newstate(allocate, data) };

@@ -6,6 +6,8 @@ use std::ffi::c_int;
 unsafe extern "C-unwind" {
     /// Makes the table at `idx` read-only or writable; writing to a read-only table is an error.
     pub fn lua_enablereadonlytable(l: *mut lua_State, idx: c_int, enabled: c_int);
+    /// Chooses whose order `pairs` shows in all VMs of the process: 0 for Redis's, 1 for Valkey's.
+    pub fn redlua_setorder(order: c_int);
     /// Raises the error of the run again if it is one that nothing of the script may catch.
     pub fn redlua_rethrow(l: *mut lua_State);
     /// Whether the table at `idx` is read-only.

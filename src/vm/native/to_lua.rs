@@ -47,7 +47,7 @@ fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
         Token::Error(line) => push_error(stack, line),
         Token::Array(len) => push_list(stack, tokens, len, depth),
         Token::Set(len) => push_named(stack, b"set", |stack| {
-            stack.push_table();
+            push_fields(stack, len);
             for _ in 0..len {
                 push_next(stack, tokens, depth + 1);
                 stack.push_boolean(true);
@@ -55,7 +55,7 @@ fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
             }
         }),
         Token::Map(len) => push_named(stack, b"map", |stack| {
-            stack.push_table();
+            push_fields(stack, len);
             for _ in 0..len {
                 push_next(stack, tokens, depth + 1);
                 push_next(stack, tokens, depth + 1);
@@ -67,6 +67,13 @@ fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
             push_next(stack, tokens, depth + 1);
         }
     }
+}
+
+/// Pushes an empty table for `len` pairs, with the room it has on the host: the order of `pairs` depends
+/// on it.
+fn push_fields(stack: &mut Stack<'_>, len: usize) {
+    let room = if stack.shared().dialect.is(Hosts::Valkey) { len } else { 0 };
+    stack.push_sized_table(0, c_int::try_from(room).unwrap_or(0));
 }
 
 /// Pushes `{name = value}`.
@@ -85,8 +92,8 @@ fn push_error(stack: &mut Stack<'_>, line: &[u8]) {
 }
 
 fn push_list(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, len: usize, depth: usize) {
-    let room = if stack.shared().dialect.is(Hosts::Valkey91) { len } else { grown(len) };
-    stack.push_sized_table(c_int::try_from(room).unwrap_or(0));
+    let room = if stack.shared().dialect.is(Hosts::Valkey) { len } else { grown(len) };
+    stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
     for position in 1..=c_int::try_from(len).unwrap_or(c_int::MAX) {
         push_next(stack, tokens, depth + 1);
         stack.set_item(-2, position);

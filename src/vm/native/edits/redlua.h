@@ -18,6 +18,15 @@ LUA_API int lua_isreadonlytable (lua_State *L, int index);
 
 
 /*
+** Order
+*/
+
+/* Chooses whose order `pairs` shows in all VMs of the process: 0 for Redis's,
+   1 for Valkey's. To be called before the first VM is made. */
+LUA_API void redlua_setorder (int order);
+
+
+/*
 ** Interrupts
 **
 ** Setting the flag makes the VM call the poll function soon: at the next call,

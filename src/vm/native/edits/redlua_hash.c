@@ -96,19 +96,58 @@ unsigned int redluaH_hashnum (lua_Number n) {
 }
 
 
-/* The place in a table that is not seeded shows in the order of `pairs`, so
-   it comes from the very hash that stock Redis has, over every byte. It is
-   slow: a string pays for it when it first becomes a key. */
+/* The places in a table that is not seeded show in the order of `pairs`, so
+   they come from the very hash that the server's own Lua has. It is slow: a
+   string pays for it when it first becomes a key. */
+
+static volatile int valkey_order;
+
+
+LUA_API void redlua_setorder (int order) {
+  valkey_order = order;
+}
+
+
+/* Redis mixes byte after byte, from the last to the first. */
+static unsigned int redis_hash (const char *str, unsigned int l) {
+  unsigned int h = l;
+  size_t i;
+  for (i = l; i > 0; i--)
+    h ^= (h << 5) + (h >> 2) + (unsigned char)str[i - 1];
+  return h;
+}
+
+
+static uint32_t rotate (uint32_t x, int bits) {
+  return (x << bits) | (x >> (32 - bits));
+}
+
+
+/* Valkey has MurmurHash3, seeded with the length. */
+static unsigned int valkey_hash (const char *str, unsigned int l) {
+  uint32_t h = l, k = 0;
+  unsigned int i;
+  for (i = 0; i < l; i++) {
+    k |= (uint32_t)(unsigned char)str[i] << 8 * (i % 4);
+    if (i % 4 == 3 || i == l - 1) {
+      h ^= rotate(k * 0xcc9e2d51, 15) * 0x1b873593;
+      if (i % 4 == 3) h = rotate(h, 13) * 5 + 0xe6546b64;
+      k = 0;
+    }
+  }
+  h ^= l;
+  h = (h ^ (h >> 16)) * 0x85ebca6b;
+  h = (h ^ (h >> 13)) * 0xc2b2ae35;
+  return h ^ (h >> 16);
+}
+
+
 unsigned int redluaH_hashstr (const Table *t, TString *str) {
   if (t->seeded)
     return str->tsv.seeded;
   if (!str->tsv.keyed) {
-    const unsigned char *s = cast(const unsigned char *, getstr(str));
-    unsigned int h = str->tsv.len;
-    size_t i;
-    for (i = str->tsv.len; i > 0; i--)
-      h ^= (h << 5) + (h >> 2) + s[i - 1];
-    str->tsv.hash = h;
+    str->tsv.hash = valkey_order ? valkey_hash(getstr(str), str->tsv.len)
+                                 : redis_hash(getstr(str), str->tsv.len);
     str->tsv.keyed = 1;
   }
   return str->tsv.hash;
