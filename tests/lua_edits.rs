@@ -442,9 +442,9 @@ fn patterns_nest_so_far_and_no_further() {
         let reason = if item == "()" { "too many captures" } else { "pattern too complex" };
         assert_eq!(failure.message, format!("user_script:1: {reason}"), "{item}");
     }
-    vm.eval("s, p = ('a'):rep(200), ('a?'):rep(200)");
+    vm.eval("s, p = ('a'):rep(10000), ('a?'):rep(10000)");
     assert_eq!(vm.eval("return s:find(p .. '$')"), "1");
-    assert_eq!(vm.eval("return #s:gmatch(p)()"), "200");
+    assert_eq!(vm.eval("return #s:gmatch(p)()"), "10000");
     assert_eq!(vm.eval("return (s:gsub(p, 'b'))"), "bb");
     assert_eq!(vm.eval("return tostring((('x'):rep(1e6)):find('^.-b'))"), "nil");
     assert_eq!(vm.eval("return (('x'):rep(1e6)):find('^' .. ('x'):rep(1e6) .. '$')"), "1");
@@ -528,8 +528,8 @@ fn run_ends_wherever_it_is() {
     vm.eval(
         "a, b = '1', 'a'
         function straight(line) return loadstring('local x ' .. (line):rep(10000)) end
-        concat, less = straight('x = a .. b '), straight('x = a < b ')
-        less_or_equal, add = straight('x = a <= b '), straight('x = a + 1 ')
+        concat, less = straight('x = a .. b '), straight('x = b < a ')
+        less_or_equal, add = straight('x = b <= a '), straight('x = a + 1 ')
         call = straight('math.abs(1) ')",
     );
     for script in [
@@ -853,8 +853,8 @@ fn lack_of_memory_ends_the_run_and_breaks_nothing() {
 /// Without the edit the message of the error is made where nothing catches: the process ends.
 #[test]
 fn lack_of_memory_in_an_error_handler_is_caught() {
-    let vm = Vm::new();
     for nth in 1.. {
+        let vm = Vm::new();
         let status = vm.with(|state| {
             // SAFETY: the stack is empty, and nothing fails.
             let compiled = unsafe { ffi::luaL_loadstring(state, c"error({})".as_ptr()) };
@@ -866,7 +866,6 @@ fn lack_of_memory_in_an_error_handler_is_caught() {
             unsafe { ffi::lua_pcall(state, 0, 0, 1) }
         });
         vm.memory.fails.set(None);
-        vm.revive();
         if status != ffi::LUA_ERRMEM {
             assert_eq!(status, ffi::LUA_ERRERR);
             break;

@@ -139,7 +139,7 @@ impl Engine {
     /// The VM, kept alive by the caller whatever happens to the engine's.
     pub(super) fn vm(&self) -> Rc<Vm> {
         let vm = Rc::clone(&self.vm.borrow());
-        vm.set_memory_limit(config::memory_limit());
+        vm.set_limits(config::memory_limit(), config::max_script_size());
         vm
     }
 

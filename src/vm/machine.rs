@@ -39,9 +39,10 @@ impl Vm {
         self.state.shared().used()
     }
 
-    /// Sets how many bytes the VM may hold.
-    pub fn set_memory_limit(&self, limit: usize) {
-        self.state.shared().set_limit(limit);
+    /// Sets how many bytes the VM may hold, and how many of source a chunk may have.
+    pub fn set_limits(&self, memory: usize, source: usize) {
+        self.state.shared().set_limit(memory);
+        self.state.set_source_limit(source);
     }
 
     /// Whether a bug left the VM in doubt, so that it must be thrown away.

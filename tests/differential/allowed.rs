@@ -91,7 +91,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         cases: &[
-            "a bad script when out of memory: #!js",
+            "a bad script when out of memory: #!js\nreturn 1",
             "out of memory with the first line #!js",
             "bytes in the first line: 23216c756120666c6167733dff0a72657475726e2031",
             "bytes in the first line: 23216c756120ff0a72657475726e2031",

@@ -45,10 +45,7 @@ impl Client {
     }
 
     fn over(reader: Box<dyn Read>, writer: Box<dyn Write>) -> Self {
-        Self {
-            reader: BufReader::with_capacity(64 * 1024, reader),
-            writer,
-        }
+        Self { reader: BufReader::with_capacity(64 * 1024, reader), writer }
     }
 
     /// Runs one command and returns its reply: the text of a simple reply, the bytes of a bulk
@@ -66,9 +63,7 @@ impl Client {
     /// # Errors
     /// The connection breaks.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer
-            .write_all(bytes)
-            .context("the server does not read")
+        self.writer.write_all(bytes).context("the server does not read")
     }
 
     /// Reads one whole reply.
@@ -94,9 +89,7 @@ impl Client {
             return Ok(Vec::new());
         };
         let mut bytes = vec![0; length + 2];
-        self.reader
-            .read_exact(&mut bytes)
-            .context("the reply ends early")?;
+        self.reader.read_exact(&mut bytes).context("the reply ends early")?;
         bytes.truncate(length);
         Ok(bytes)
     }
@@ -111,9 +104,7 @@ impl Client {
     fn line(&mut self) -> Result<Vec<u8>> {
         use std::io::BufRead;
         let mut line = Vec::new();
-        self.reader
-            .read_until(b'\n', &mut line)
-            .context("the server does not answer")?;
+        self.reader.read_until(b'\n', &mut line).context("the server does not answer")?;
         if !line.ends_with(b"\r\n") {
             bail!("the server closed the connection");
         }
@@ -135,8 +126,7 @@ pub fn encode(argv: &[&[u8]]) -> Vec<u8> {
 
 fn length(text: &[u8]) -> Result<i64> {
     let text = std::str::from_utf8(text)?;
-    text.parse()
-        .with_context(|| format!("not a length: {text}"))
+    text.parse().with_context(|| format!("not a length: {text}"))
 }
 
 #[cfg(test)]
@@ -173,18 +163,8 @@ mod tests {
 
     #[test]
     fn reply_turns_error_replies_and_broken_ones_into_errors() {
-        assert_eq!(
-            reply_of(b"-ERR no\r\n").expect_err("error").to_string(),
-            "ERR no"
-        );
-        for broken in [
-            &b""[..],
-            b"+OK",
-            b"\r\n",
-            b"?\r\n",
-            b"$x\r\n",
-            b"$5\r\nab\r\n",
-        ] {
+        assert_eq!(reply_of(b"-ERR no\r\n").expect_err("error").to_string(), "ERR no");
+        for broken in [&b""[..], b"+OK", b"\r\n", b"?\r\n", b"$x\r\n", b"$5\r\nab\r\n"] {
             assert!(reply_of(broken).is_err(), "{broken:?}");
         }
     }

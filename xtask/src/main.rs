@@ -58,11 +58,7 @@ fn run(words: &[String]) -> anyhow::Result<()> {
         return Ok(());
     }
     let verb = find(name)?;
-    if rest
-        .iter()
-        .take_while(|word| *word != "--")
-        .any(|word| word == "--help" || word == "-h")
-    {
+    if rest.iter().take_while(|word| *word != "--").any(|word| word == "--help" || word == "-h") {
         println!("{}", verb.usage());
         return Ok(());
     }
@@ -100,14 +96,7 @@ mod tests {
 
     #[test]
     fn unknown_verbs_and_options_are_usage_errors() {
-        for line in [
-            "",
-            "dance",
-            "serve --dance",
-            "serve --port",
-            "reference now",
-            "help dance",
-        ] {
+        for line in ["", "dance", "serve --dance", "serve --port", "reference now", "help dance"] {
             let error = run(&words(line)).expect_err(line);
             assert!(error.is::<UsageError>(), "{line}: {error}");
         }

@@ -24,11 +24,7 @@ pub fn target_dir() -> Result<PathBuf> {
     let program = program.canonicalize().unwrap_or(program);
     match program.parent().and_then(Path::parent) {
         // A test of this tool runs from the `deps` folder inside the profile folder.
-        Some(folder)
-            if program
-                .parent()
-                .is_some_and(|inner| inner.ends_with("deps")) =>
-        {
+        Some(folder) if program.parent().is_some_and(|inner| inner.ends_with("deps")) => {
             Ok(folder.parent().unwrap_or(folder).to_owned())
         }
         Some(folder) => Ok(folder.to_owned()),
@@ -41,11 +37,7 @@ pub fn target_dir() -> Result<PathBuf> {
 /// # Errors
 /// The target folder is unknown.
 pub fn path() -> Result<PathBuf> {
-    let file = format!(
-        "{}redlua{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
+    let file = format!("{}redlua{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     Ok(target_dir()?.join("release").join(file))
 }
 

@@ -149,10 +149,7 @@ impl Arguments {
 
     /// The values of an option that may be given several times.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.flags
-            .iter()
-            .filter(move |(flag, _)| *flag == name)
-            .map(|(_, value)| value.as_str())
+        self.flags.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of the option as a number within `range`.
@@ -191,16 +188,8 @@ mod tests {
         name: "walk",
         summary: "go somewhere",
         flags: &[
-            Flag {
-                name: "--port",
-                value: Some("N"),
-                help: "where",
-            },
-            Flag {
-                name: "--fast",
-                value: None,
-                help: "how",
-            },
+            Flag { name: "--port", value: Some("N"), help: "where" },
+            Flag { name: "--fast", value: None, help: "how" },
         ],
         operands: None,
         rest: Some("more"),

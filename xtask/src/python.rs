@@ -17,9 +17,7 @@ const REDIS_PY: &str = "redis>=5,<9";
 pub fn interpreter() -> Option<&'static str> {
     let may_make_environments =
         |python: &&str| succeeds(Command::new(python).args(["-c", "import venv, ensurepip"]));
-    ["python3", "/usr/bin/python3"]
-        .into_iter()
-        .find(may_make_environments)
+    ["python3", "/usr/bin/python3"].into_iter().find(may_make_environments)
 }
 
 /// Makes sure that a Python with redis-py is under the target folder, and tells its path.
@@ -32,12 +30,8 @@ pub fn environment() -> Result<PathBuf> {
     if succeeds(Command::new(&python).args(["-c", "import redis"])) {
         return Ok(python);
     }
-    let Some(interpreter) = interpreter() else {
-        bail!("there is no Python 3 with venv")
-    };
-    run(Command::new(interpreter)
-        .args(["-m", "venv", "--clear"])
-        .arg(&folder))?;
+    let Some(interpreter) = interpreter() else { bail!("there is no Python 3 with venv") };
+    run(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(&folder))?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", REDIS_PY]))
         .context("cannot fetch redis-py; is there a network?")?;
     Ok(python)

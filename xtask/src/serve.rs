@@ -30,11 +30,7 @@ pub const VERB: Verb = Verb {
             value: Some("N"),
             help: "port (default: 6379 or the next free one)",
         },
-        Flag {
-            name: "--dir",
-            value: Some("PATH"),
-            help: "data folder (default: target/serve)",
-        },
+        Flag { name: "--dir", value: Some("PATH"), help: "data folder (default: target/serve)" },
         Flag {
             name: "--server",
             value: Some("PATH"),
@@ -61,10 +57,7 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let port = choose_port(port)?;
     let folder = choose_folder(arguments.value("--dir"), port)?;
     let program = arguments.value("--server").unwrap_or("redis-server");
-    println!(
-        "==> starting {program} on 127.0.0.1:{port}, data in {}",
-        folder.display()
-    );
+    println!("==> starting {program} on 127.0.0.1:{port}, data in {}", folder.display());
     let mut command = Command::new(program);
     command
         .arg(module::top().join("module.conf"))
@@ -93,10 +86,7 @@ fn run(command: &mut Command, port: u16) -> Result<()> {
         None => server.stop()?,
     };
     if !status.success() {
-        bail!(
-            "redis-server ended with {}; its log above says why",
-            ending(status)
-        );
+        bail!("redis-server ended with {}; its log above says why", ending(status));
     }
     println!("==> the server has ended");
     Ok(())
@@ -132,9 +122,7 @@ fn choose_port(wanted: Option<u32>) -> Result<u16> {
         }
         return Ok(port);
     }
-    (FIRST_PORT..=u16::MAX)
-        .find(is_free)
-        .context("no port is free")
+    (FIRST_PORT..=u16::MAX).find(is_free).context("no port is free")
 }
 
 /// The folder asked for; by default the usual one, or one of this port's own while another server
@@ -147,10 +135,7 @@ fn choose_folder(wanted: Option<&str>, port: u16) -> Result<PathBuf> {
         None => usual,
     };
     if is_in_use(&folder) {
-        bail!(
-            "a server already runs in {}; give another --dir",
-            folder.display()
-        );
+        bail!("a server already runs in {}; give another --dir", folder.display());
     }
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
@@ -192,11 +177,7 @@ mod tests {
         let wanted = folder.to_str().unwrap();
         assert!(choose_folder(Some(wanted), 1).is_ok());
 
-        let mut process = Command::new("sleep")
-            .arg("60")
-            .current_dir(&folder)
-            .spawn()
-            .unwrap();
+        let mut process = Command::new("sleep").arg("60").current_dir(&folder).spawn().unwrap();
         std::fs::write(pid_file(&folder), format!("{}\n", process.id())).unwrap();
         assert!(choose_folder(Some(wanted), 1).is_err());
 

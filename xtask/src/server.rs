@@ -54,10 +54,7 @@ impl Server {
                 return Ok(false);
             }
             if start.elapsed() > patience {
-                bail!(
-                    "redis-server does not answer after {} seconds",
-                    patience.as_secs()
-                );
+                bail!("redis-server does not answer after {} seconds", patience.as_secs());
             }
             std::thread::sleep(POLL);
         }

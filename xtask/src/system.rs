@@ -84,20 +84,13 @@ pub fn ensure(requirements: &[&Requirement]) -> Result<()> {
     let missing = self::missing(requirements);
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|requirement| requirement.what).collect();
-        bail!(
-            "the packages were installed, but these are still not found: {}",
-            names.join(", ")
-        );
+        bail!("the packages were installed, but these are still not found: {}", names.join(", "));
     }
     Ok(())
 }
 
 fn missing<'a>(requirements: &[&'a Requirement]) -> Vec<&'a Requirement> {
-    requirements
-        .iter()
-        .copied()
-        .filter(|requirement| !(requirement.is_present)())
-        .collect()
+    requirements.iter().copied().filter(|requirement| !(requirement.is_present)()).collect()
 }
 
 /// A compiler without the C library's headers passes `cc --version` and fails the build much later.
@@ -125,21 +118,14 @@ fn has_libclang() -> bool {
     let folders = library_folders();
     let has_library = folders.iter().any(|folder| {
         entries(folder).iter().any(|file| {
-            let name = file
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             name.starts_with("libclang.so") || (name.starts_with("libclang-") && is_shared(&name))
         })
     });
-    let has_headers = folders
-        .iter()
-        .flat_map(|folder| entries(&folder.join("clang")))
-        .any(
-            // Some distributions keep only the runtime library in a folder of this shape.
-            |version| version.join("include/stddef.h").is_file(),
-        );
+    let has_headers = folders.iter().flat_map(|folder| entries(&folder.join("clang"))).any(
+        // Some distributions keep only the runtime library in a folder of this shape.
+        |version| version.join("include/stddef.h").is_file(),
+    );
     has_library && has_headers
 }
 
@@ -154,11 +140,7 @@ fn library_folders() -> Vec<PathBuf> {
     for base in ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(Path::new) {
         folders.push(base.to_owned());
         for entry in entries(base) {
-            let name = entry
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name.contains("-linux-") {
                 folders.push(entry);
             } else if name.starts_with("llvm") {
@@ -180,23 +162,13 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    const THERE: Requirement = Requirement {
-        what: "air",
-        packages: &["air"],
-        is_present: || true,
-    };
-    const GONE: Requirement = Requirement {
-        what: "gold",
-        packages: &["gold"],
-        is_present: || false,
-    };
+    const THERE: Requirement = Requirement { what: "air", packages: &["air"], is_present: || true };
+    const GONE: Requirement =
+        Requirement { what: "gold", packages: &["gold"], is_present: || false };
 
     #[test]
     fn missing_keeps_what_is_not_present() {
-        let names: Vec<_> = missing(&[&THERE, &GONE])
-            .iter()
-            .map(|found| found.what)
-            .collect();
+        let names: Vec<_> = missing(&[&THERE, &GONE]).iter().map(|found| found.what).collect();
         assert_eq!(names, ["gold"]);
     }
 

@@ -78,9 +78,7 @@ fn all_steps(tally: &mut Tally) -> Result<()> {
             .args(["--deny", "warnings"]))
     })?;
     step("docs", || {
-        run(cargo()
-            .args(["doc", "--workspace", "--no-deps"])
-            .env("RUSTDOCFLAGS", "-D warnings"))
+        run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     let module = step("build", module::build)?;
     step("tests", || {
@@ -104,10 +102,8 @@ fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Runs the test programs, shows what they print, and adds up their results.
 fn run_tests(command: &mut Command, tally: &mut Tally) -> Result<()> {
     let what = line(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| cannot_start(command))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
     let output = child.stdout.take().context("the tests have no output")?;
     copy_and_count(BufReader::new(output), std::io::stdout(), tally)?;
     let status = child.wait()?;
@@ -170,13 +166,7 @@ mod tests {
         let (mut shown, mut tally) = (Vec::new(), Tally::default());
         copy_and_count(&output[..], &mut shown, &mut tally).unwrap();
         assert_eq!(shown, output);
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 7,
-                failed: 3
-            }
-        );
+        assert_eq!(tally, Tally { passed: 7, failed: 3 });
     }
 
     #[test]
@@ -184,13 +174,7 @@ mod tests {
         let mut tally = Tally::default();
         let outcome = run_tests(Command::new("sh").args(["-c", "exit 101"]), &mut tally);
         assert!(outcome.is_err());
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 0,
-                failed: 1
-            }
-        );
+        assert_eq!(tally, Tally { passed: 0, failed: 1 });
     }
 
     #[test]
@@ -201,9 +185,6 @@ mod tests {
     #[test]
     fn a_failing_step_names_itself() {
         let outcome: Result<()> = step("lints", || bail!("too long"));
-        assert_eq!(
-            format!("{:#}", outcome.expect_err("fails")),
-            "the step 'lints': too long"
-        );
+        assert_eq!(format!("{:#}", outcome.expect_err("fails")), "the step 'lints': too long");
     }
 }

@@ -72,6 +72,12 @@ impl State {
         &self.shared
     }
 
+    /// Sets how many bytes of source a chunk may have, however it is loaded.
+    pub(crate) fn set_source_limit(&self, limit: usize) {
+        // SAFETY: the state is live.
+        unsafe { sys::redlua_setsourcelimit(self.l, limit) };
+    }
+
     /// Runs `work` on the main stack; nothing in it can raise.
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce(&mut Stack<'_>) -> T) -> T {
         self.shared.enter_native();

@@ -26,20 +26,13 @@ pub fn measure(plan: &Plan, folder: &ScratchFolder, chosen: &[&Workload]) -> Res
     valgrind
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", counts.display()))
-        .arg(format!(
-            "--log-file={}",
-            folder.0.join("valgrind.log").display()
-        ))
+        .arg(format!("--log-file={}", folder.0.join("valgrind.log").display()))
         .arg(&plan.program);
     let (mut command, address) = plan.server_command(valgrind, folder);
     let mut server = Server::start(&mut command, address)?;
     let ready = server.wait_ready(Duration::from_secs(300), || false);
     plan.explain(ready, folder)?;
-    let mut counter = Counter {
-        server: server.id(),
-        counts,
-        dumps: 0,
-    };
+    let mut counter = Counter { server: server.id(), counts, dumps: 0 };
     let mut rows = Vec::new();
     for workload in chosen {
         eprintln!("==> {}", workload.name);
@@ -49,12 +42,7 @@ pub fn measure(plan: &Plan, folder: &ScratchFolder, chosen: &[&Workload]) -> Res
     }
     let server_version = server_version(&server)?;
     server.stop()?;
-    Ok(Report {
-        unit: Unit::Instructions,
-        server_version,
-        rounds: plan.rounds,
-        rows,
-    })
+    Ok(Report { unit: Unit::Instructions, server_version, rounds: plan.rounds, rows })
 }
 
 fn measure_one(

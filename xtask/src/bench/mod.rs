@@ -31,26 +31,14 @@ pub const VERB: Verb = Verb {
     name: "bench",
     summary: "measure scripts against stock Redis in the same server; above 1 the module is faster",
     flags: &[
-        Flag {
-            name: "--only",
-            value: Some("NAME"),
-            help: "one workload; may be given again",
-        },
-        Flag {
-            name: "--list",
-            value: None,
-            help: "list the workloads",
-        },
+        Flag { name: "--only", value: Some("NAME"), help: "one workload; may be given again" },
+        Flag { name: "--list", value: None, help: "list the workloads" },
         Flag {
             name: "--rounds",
             value: Some("N"),
             help: "pairs of blocks (default: 30, or 5 counted)",
         },
-        Flag {
-            name: "--instructions",
-            value: None,
-            help: "count instructions, under valgrind",
-        },
+        Flag { name: "--instructions", value: None, help: "count instructions, under valgrind" },
         Flag {
             name: "--noise",
             value: None,
@@ -61,11 +49,7 @@ pub const VERB: Verb = Verb {
             value: Some("PATH"),
             help: "another redis-server or valkey-server",
         },
-        Flag {
-            name: "--module",
-            value: Some("PATH"),
-            help: "a module built before",
-        },
+        Flag { name: "--module", value: Some("PATH"), help: "a module built before" },
     ],
     operands: None,
     rest: None,
@@ -81,23 +65,14 @@ fn bench(arguments: &Arguments) -> Result<()> {
     }
     let workloads = choose(arguments)?;
     let counts = arguments.has("--instructions");
-    let rounds = arguments
-        .number("--rounds", 1..=10_000)?
-        .unwrap_or(if counts { 5 } else { 30 });
+    let rounds = arguments.number("--rounds", 1..=10_000)?.unwrap_or(if counts { 5 } else { 30 });
     let module = find_module(arguments)?;
     require_tools(arguments, counts)?;
 
     let folder = ScratchFolder::new()?;
     let plan = Plan {
-        program: arguments
-            .value("--server")
-            .unwrap_or("redis-server")
-            .to_owned(),
-        other: if module.is_some() {
-            Side::Module
-        } else {
-            Side::Stock
-        },
+        program: arguments.value("--server").unwrap_or("redis-server").to_owned(),
+        other: if module.is_some() { Side::Module } else { Side::Stock },
         module,
         rounds,
     };
@@ -125,16 +100,7 @@ impl Plan {
     fn server_command(&self, mut command: Command, folder: &ScratchFolder) -> (Command, Address) {
         let socket = folder.0.join("redis.sock");
         command
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--hz",
-                "1",
-            ])
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--hz", "1"])
             .args(["--dynamic-hz", "no", "--unixsocket"])
             .arg(&socket)
             .arg("--dir")
@@ -165,10 +131,7 @@ fn choose(arguments: &Arguments) -> Result<Vec<&'static Workload>, UsageError> {
         let workload = WORKLOADS.iter().find(|workload| workload.name == name);
         chosen.push(workload.ok_or_else(|| {
             let names: Vec<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
-            UsageError::new(format!(
-                "no workload '{name}'; there are {}",
-                names.join(", ")
-            ))
+            UsageError::new(format!("no workload '{name}'; there are {}", names.join(", ")))
         })?);
     }
     if chosen.is_empty() {

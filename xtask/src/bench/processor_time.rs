@@ -34,12 +34,7 @@ pub fn measure(plan: &Plan, folder: &ScratchFolder, chosen: &[&Workload]) -> Res
     }
     let server_version = server_version(&server)?;
     server.stop()?;
-    Ok(Report {
-        unit: Unit::Microseconds,
-        server_version,
-        rounds: plan.rounds,
-        rows,
-    })
+    Ok(Report { unit: Unit::Microseconds, server_version, rounds: plan.rounds, rows })
 }
 
 fn measure_one(client: &mut Client, plan: &Plan, workload: &Workload) -> Result<Row> {
@@ -59,14 +54,8 @@ fn measure_one(client: &mut Client, plan: &Plan, workload: &Workload) -> Result<
             let first = block(client, &other, runs)?;
             (block(client, &stock, runs)?, first)
         };
-        row.cost.push(Pair {
-            stock: stock.processor,
-            module: other.processor,
-        });
-        row.wall.push(Pair {
-            stock: stock.wall,
-            module: other.wall,
-        });
+        row.cost.push(Pair { stock: stock.processor, module: other.processor });
+        row.wall.push(Pair { stock: stock.wall, module: other.wall });
     }
     Ok(row)
 }
@@ -84,10 +73,7 @@ fn block(client: &mut Client, prepared: &Prepared, runs: u32) -> Result<Block> {
     let wall = start.elapsed().as_secs_f64();
     let processor = processor_seconds(client)? - before;
     let per_run = 1e6 / f64::from(runs);
-    Ok(Block {
-        processor: processor * per_run,
-        wall: wall * per_run,
-    })
+    Ok(Block { processor: processor * per_run, wall: wall * per_run })
 }
 
 fn runs_per_block(client: &mut Client, prepared: &Prepared) -> Result<u32> {

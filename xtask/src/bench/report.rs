@@ -74,13 +74,7 @@ impl Row {
     /// A row without measurements yet.
     pub fn new(workload: &Workload, runs: u32) -> Self {
         let Workload { name, title, .. } = *workload;
-        Self {
-            name,
-            title,
-            runs,
-            cost: Vec::new(),
-            wall: Vec::new(),
-        }
+        Self { name, title, runs, cost: Vec::new(), wall: Vec::new() }
     }
 }
 
@@ -104,19 +98,14 @@ impl Report {
             text.push_str(&format!(
                 "| {} | {} | {} | **{:.2}** | {:.2} to {:.2} |",
                 row.title,
-                self.unit
-                    .show(median(row.cost.iter().map(|pair| pair.stock))),
-                self.unit
-                    .show(median(row.cost.iter().map(|pair| pair.module))),
+                self.unit.show(median(row.cost.iter().map(|pair| pair.stock))),
+                self.unit.show(median(row.cost.iter().map(|pair| pair.module))),
                 quantile(&ratios, 0.5),
                 quantile(&ratios, 0.25),
                 quantile(&ratios, 0.75),
             ));
             if has_wall {
-                text.push_str(&format!(
-                    " {:.2} |",
-                    quantile(&self::ratios(&row.wall), 0.5)
-                ));
+                text.push_str(&format!(" {:.2} |", quantile(&self::ratios(&row.wall), 0.5)));
             }
             text.push('\n');
         }
@@ -125,10 +114,7 @@ impl Report {
 
     /// The same figures as JSON. All text in it is our own, apart from the server's version.
     pub fn to_json(&self) -> String {
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let server = self.server_version.replace(['"', '\\'], "");
         let rows: Vec<_> = self.rows.iter().map(row_json).collect();
         format!(
@@ -206,17 +192,9 @@ mod tests {
             row.cost.push(Pair { stock, module: 2.0 });
         }
         if unit == Unit::Microseconds {
-            row.wall.push(Pair {
-                stock: 3.0,
-                module: 4.0,
-            });
+            row.wall.push(Pair { stock: 3.0, module: 4.0 });
         }
-        Report {
-            unit,
-            server_version: "Redis 1.2".to_owned(),
-            rounds: 3,
-            rows: vec![row],
-        }
+        Report { unit, server_version: "Redis 1.2".to_owned(), rounds: 3, rows: vec![row] }
     }
 
     #[test]

@@ -131,9 +131,7 @@ pub const WORKLOADS: &[Workload] = &[
 ];
 
 fn set_100_bytes(client: &mut Client) -> Result<()> {
-    client
-        .command(&[b"SET", b"bench:key", &[b'v'; 100]])
-        .map(drop)
+    client.command(&[b"SET", b"bench:key", &[b'v'; 100]]).map(drop)
 }
 
 fn push_1000_items(client: &mut Client) -> Result<()> {
@@ -150,9 +148,7 @@ fn two_kilobytes() -> String {
     let mut line = 0;
     while body.len() < 2048 {
         line += 1;
-        body.push_str(&format!(
-            "redis.call('HSET', KEYS[1], 'field:{line}', ARGV[{line}])\n"
-        ));
+        body.push_str(&format!("redis.call('HSET', KEYS[1], 'field:{line}', ARGV[{line}])\n"));
     }
     body
 }
@@ -166,12 +162,7 @@ mod tests {
         for (at, workload) in WORKLOADS.iter().enumerate() {
             assert!(!workload.name.is_empty() && !workload.title.is_empty());
             assert!(!(workload.body)().is_empty(), "{}", workload.name);
-            assert!(
-                WORKLOADS
-                    .iter()
-                    .skip(at + 1)
-                    .all(|other| other.name != workload.name)
-            );
+            assert!(WORKLOADS.iter().skip(at + 1).all(|other| other.name != workload.name));
         }
         assert!((2048..2200).contains(&two_kilobytes().len()));
     }

@@ -128,6 +128,15 @@ LUA_API void redlua_revive (lua_State *L) {
 
 
 /*
+** Source
+*/
+
+LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit) {
+  G(L)->sourcelimit = limit;
+}
+
+
+/*
 ** Memory
 */
 

@@ -18,6 +18,14 @@ LUA_API int lua_isreadonlytable (lua_State *L, int index);
 
 
 /*
+** Source
+*/
+
+/* Sets how many bytes of source a chunk may have, however it is loaded. */
+LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit);
+
+
+/*
 ** Order
 */
 
