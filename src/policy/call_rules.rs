@@ -86,7 +86,7 @@ impl CommandFacts {
 /// Sets nothing: the caller marks the run dirty once the server let a write through.
 ///
 /// # Errors
-/// The error for the script. When it is [`WRITE_FROM_READ_ONLY`], a user who may not run the command
+/// The error for the script. When it refuses a write of a read-only run, a user who may not run the command
 /// at all is told so instead; that is for the caller to find out.
 ///
 /// Stock: `script.c` `scriptCall` and the functions it calls first.

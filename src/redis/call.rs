@@ -217,6 +217,19 @@ impl Drop for Strings {
     }
 }
 
+/// The bytes of a string of the server.
+///
+/// # Safety
+/// The string is live and not changed as long as the bytes are used.
+#[inline]
+pub(super) unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: the string is live.
+    let start = unsafe { api!(StringPtrLen(string, &mut len)) };
+    // SAFETY: the server gives that many bytes.
+    unsafe { slice::from_raw_parts(start.cast(), len) }
+}
+
 pub(super) fn errno() -> c_int {
     // SAFETY: the location is the thread's own.
     unsafe { *libc::__errno_location() }

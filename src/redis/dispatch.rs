@@ -11,9 +11,11 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
 use super::api::api;
+use super::call::bytes;
 use super::global::{self, Module};
 use super::host::RedisHost;
 use super::reply::ClientReply;
+use super::user::UserName;
 use crate::commands::{self, COMMANDS, CommandSpec, Invocation, KeyAccess, Keys};
 use crate::resp::{ErrorReply, ReplySink};
 
@@ -151,26 +153,8 @@ pub(super) fn key_flags(access: KeyAccess) -> u64 {
     u64::from(flags)
 }
 
-/// The bytes of a string of the server.
-///
-/// # Safety
-/// The string is live and not changed as long as the bytes are used.
-#[inline]
-unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
-    let mut len = 0;
-    // SAFETY: the string is live.
-    let start = unsafe { api!(StringPtrLen(string, &mut len)) };
-    // SAFETY: the server gives that many bytes.
-    unsafe { slice::from_raw_parts(start.cast(), len) }
-}
-
 #[cold]
 fn no_permission(ctx: *mut RedisModuleCtx, module: &Module, spec: &CommandSpec) -> ErrorReply {
-    // SAFETY: the caller was just found to have a user.
-    let name = unsafe { api!(GetCurrentUserName(ctx)) };
-    // SAFETY: the name is live until it is freed below.
-    let error = commands::no_permission(spec, unsafe { bytes(name) }, module.engine.dialect());
-    // SAFETY: the name is ours to free.
-    unsafe { api!(FreeString(ctx, name)) };
-    error
+    let user = UserName::of(ctx).map(|name| name.to_bytes()).unwrap_or_default();
+    commands::no_permission(spec, &user, module.engine.dialect())
 }

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString, RedisModuleUser};
 
 use super::api::api;
-use super::call::{Strings, errno};
+use super::call::{Strings, bytes, errno};
 use crate::commands::{COMMANDS, CommandSpec};
 use crate::host::Permission;
 
@@ -13,18 +13,12 @@ use crate::host::Permission;
 pub(super) struct User(NonNull<RedisModuleUser>);
 
 impl User {
-    /// The user of the client behind `ctx`; `None` when the client has none, as the master link.
+    /// The user of the client behind `ctx`; `None` when there is no such client, as when another module
+    /// calls the command.
     pub(super) fn of(ctx: *mut RedisModuleCtx) -> Option<Self> {
-        // SAFETY: callers give the context of a command; a client without a user is the master link or
-        // the AOF, which never get here: scripts replicate their effects only.
-        let name = unsafe { api!(GetCurrentUserName(ctx)) };
-        if name.is_null() {
-            return None;
-        }
+        let name = UserName::of(ctx)?;
         // SAFETY: the name is live.
-        let user = unsafe { api!(GetModuleUserFromUserName(name)) };
-        // SAFETY: the name is ours to free.
-        unsafe { api!(FreeString(ctx, name)) };
+        let user = unsafe { api!(GetModuleUserFromUserName(name.string)) };
         NonNull::new(user).map(Self)
     }
 
@@ -54,6 +48,39 @@ impl User {
         let reason = raw::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_CMD;
         // SAFETY: all three are live.
         unsafe { api!(ACLAddLogEntry(ctx, self.0.as_ptr(), command, reason)) };
+    }
+}
+
+/// The name of a client's user; freed with the value.
+pub(super) struct UserName {
+    ctx: *mut RedisModuleCtx,
+    string: *mut RedisModuleString,
+}
+
+impl UserName {
+    /// The name of the user of the client behind `ctx`.
+    ///
+    /// It is asked for by the client's number, since servers read through a null pointer when they are
+    /// asked for the current user of a client that has none.
+    pub(super) fn of(ctx: *mut RedisModuleCtx) -> Option<Self> {
+        // SAFETY: callers give the context of a command.
+        let id = unsafe { api!(GetClientId(ctx)) };
+        // SAFETY: as above.
+        let string = unsafe { api!(GetClientUserNameById(ctx, id)) };
+        (!string.is_null()).then_some(Self { ctx, string })
+    }
+
+    /// The name.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // SAFETY: the string is live.
+        unsafe { bytes(self.string) }.to_vec()
+    }
+}
+
+impl Drop for UserName {
+    fn drop(&mut self) {
+        // SAFETY: the string is ours to free.
+        unsafe { api!(FreeString(self.ctx, self.string)) };
     }
 }
 

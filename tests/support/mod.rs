@@ -4,7 +4,7 @@
 //! A test binary takes it in with `#[path = "../support/mod.rs"] mod support;`. It knows nothing of
 //! the crate under test, so it works for any server and any module.
 
-#![expect(
+#![allow(
     dead_code,
     unused_imports,
     reason = "each test binary compiles its own copy and uses a part of it"
