@@ -67,7 +67,7 @@ impl UserName {
         let id = unsafe { api!(GetClientId(ctx)) };
         // SAFETY: as above.
         let string = unsafe { api!(GetClientUserNameById(ctx, id)) };
-        (!string.is_null()).then_some(Self { ctx, string })
+        (!string.is_null()).then(|| Self { ctx, string })
     }
 
     /// The name.

@@ -240,3 +240,20 @@ fn the_internal_probe_is_harmless_to_call() {
     let frame = client.cmd(&["COMMAND", "INFO", "LUA.WRITEPROBE"]);
     assert!(render(&frame).contains("skip_monitor"));
 }
+
+#[test]
+fn commands_of_the_module_answer_scripts_that_may_call_them() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    // The client of such a call is no connection, and has no number the server would know.
+    for script in [
+        "return #redis.call('lua.script', 'help')",
+        "return redis.call('lua.writeprobe')",
+        "return redis.call('lua.eval', 'return 1', 0)",
+        "return redis.call('lua.script', 'load', 'return 1')",
+    ] {
+        let stock = client.cmd(&[b"EVAL", script.as_bytes(), b"0"]);
+        let ours = client.cmd(&[b"LUA.EVAL", script.as_bytes(), b"0"]);
+        assert_eq!(render(&stock), render(&ours), "{script}");
+    }
+}
