@@ -75,9 +75,11 @@ impl Engine {
         self.compile_new(body, Origin::Load).map(|found| found.sha1)
     }
 
-    /// Whether the cache has the script of this digest in hexadecimal, in any case.
+    /// Whether the cache has the script of this digest in hexadecimal, in any case; as on stock, the digest
+    /// ends at a NUL byte.
     pub fn exists(&self, digest: &[u8]) -> bool {
-        Sha1::from_hex(digest).is_some_and(|sha1| self.cache.borrow().contains(&sha1))
+        Sha1::from_hex(shebang::until_nul(digest))
+            .is_some_and(|sha1| self.cache.borrow().contains(&sha1))
     }
 
     /// Finds a cached script by its text.

@@ -257,6 +257,7 @@ fn flush_forgets_scripts() {
         assert!(engine.load(b"return 1").is_ok());
         let digest = Sha1::of(b"return 1").to_hex();
         assert!(engine.exists(&digest));
+        assert!(engine.exists(&[&digest[..], b"\0more"].concat()));
         engine.flush(mode);
         assert!(!engine.exists(&digest));
         assert_eq!(engine.stats().cached_scripts, 0);
