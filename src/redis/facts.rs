@@ -44,7 +44,9 @@ impl FactsCache {
         for info in infos.unwrap_or_default() {
             let name = Strings::new(&[&info.name]);
             if nobody.permission(name.as_slice()) == Permission::NoSuchCommand {
+                // The server tells the name a command was made with, not the one it has now.
                 self.renamed.set(true);
+                continue;
             }
             let upper = info.name.to_ascii_uppercase().into_boxed_slice();
             commands.insert(upper, Entry::new(&info));

@@ -257,3 +257,27 @@ fn commands_of_the_module_answer_scripts_that_may_call_them() {
         assert_eq!(render(&stock), render(&ours), "{script}");
     }
 }
+
+#[test]
+fn scripts_call_commands_by_the_names_they_were_given() {
+    let server = Server::new()
+        .config("rename-command", "GET MYGET")
+        .config("rename-command", "CONFIG MYCONFIG")
+        .config("rename-command", "APPEND \"\"")
+        .start();
+    let mut client = server.client();
+    for script in [
+        "redis.call('set', 'k', 'v') return {redis.call('MYGET', 'k'), redis.call('myGet', 'k')}",
+        "return redis.call('get', 'k')",
+        "return redis.pcall('CONFIG', 'get', 'x')",
+        "return redis.pcall('MYCONFIG', 'get', 'x')",
+        "return redis.pcall('myconfig', 'nosuch')",
+        "return redis.pcall('append', 'k', 'v')",
+        "return redis.acl_check_cmd('myget', 'k')",
+        "return redis.acl_check_cmd('get', 'k')",
+    ] {
+        let stock = client.cmd(&[b"EVAL", script.as_bytes(), b"0"]);
+        let ours = client.cmd(&[b"LUA.EVAL", script.as_bytes(), b"0"]);
+        assert_eq!(render(&stock), render(&ours), "{script}");
+    }
+}
