@@ -4,7 +4,7 @@ use super::spec::COMMANDS;
 use crate::dialect::{Dialect, Hosts};
 use crate::resp::ReplySink;
 
-/// Replies with the HELP of `container`, as `name` was typed.
+/// Replies with the HELP of `container`.
 ///
 /// Stock: `networking.c` `addReplyHelp`.
 pub(super) fn help(container: &str, dialect: Dialect, reply: &mut impl ReplySink) {

@@ -138,6 +138,10 @@ impl Engine {
 
     /// The VM, kept alive by the caller whatever happens to the engine's.
     pub(super) fn vm(&self) -> Rc<Vm> {
+        let poisoned = self.vm.borrow().is_poisoned();
+        if poisoned {
+            self.rebuild();
+        }
         let vm = Rc::clone(&self.vm.borrow());
         vm.set_limits(config::memory_limit(), config::max_script_size());
         vm

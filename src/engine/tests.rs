@@ -1,6 +1,7 @@
 //! Whole runs without a server: sandbox, errors, conversions and limits.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Engine, FlushMode, RunRequest, Source};
 use crate::dialect::Dialect;
@@ -8,7 +9,7 @@ use crate::host::{LogLevel, ServerHost};
 use crate::policy::admission::Access;
 use crate::policy::call_rules::CallMode;
 use crate::register::register;
-use crate::resp::{Encoder, RespVersion};
+use crate::resp::{Encoder, ReplySink, RespVersion};
 use crate::script::Sha1;
 use crate::vm::api::{ApiContexts, ApiSpec, Function, LUA_API, Member};
 
@@ -248,6 +249,71 @@ fn garbage_of_one_script_does_not_fail_the_next() {
     run(&engine, "local t = {} for i = 1, 190 do t[i] = ('x'):rep(1e6) .. i end");
     assert_eq!(run(&engine, "return #(('x'):rep(1e8))"), ":100000000\r\n");
     assert!(engine.stats().vm_memory < 1 << 20);
+}
+
+/// Fails at the first integer of a reply.
+struct BrokenSink(Encoder);
+
+impl ReplySink for BrokenSink {
+    fn integer(&mut self, _: i64) {
+        panic!("asked for by a test");
+    }
+    fn null(&mut self) {
+        self.0.null();
+    }
+    fn boolean(&mut self, value: bool) {
+        self.0.boolean(value);
+    }
+    fn double(&mut self, value: f64) {
+        self.0.double(value);
+    }
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.0.bulk(bytes);
+    }
+    fn status(&mut self, line: &[u8]) {
+        self.0.status(line);
+    }
+    fn error(&mut self, line: &[u8]) {
+        self.0.error(line);
+    }
+    fn big_number(&mut self, digits: &[u8]) {
+        self.0.big_number(digits);
+    }
+    fn verbatim(&mut self, format: &[u8], text: &[u8]) {
+        self.0.verbatim(format, text);
+    }
+    fn array(&mut self, len: usize) {
+        self.0.array(len);
+    }
+    fn map_start(&mut self) {
+        self.0.map_start();
+    }
+    fn map_end(&mut self, pairs: usize) {
+        self.0.map_end(pairs);
+    }
+    fn set_start(&mut self) {
+        self.0.set_start();
+    }
+    fn set_end(&mut self, len: usize) {
+        self.0.set_end(len);
+    }
+}
+
+#[test]
+fn a_panic_while_the_reply_is_sent_costs_the_vm_too() {
+    let engine = engine();
+    let host = ServerHost::default();
+    let source = Source::Body(b"return {'a', 1}");
+    let request = RunRequest { source, arguments: &[b"0"], access: Access::ReadWrite };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut sink = BrokenSink(Encoder::new(RespVersion::Resp2));
+        engine.run(&host, request, &mut sink)
+    }));
+    assert!(outcome.is_err());
+    let reply = run(&engine, "return pcall(string.rep, 'x', 1e9)");
+    assert!(reply.contains("not enough memory"), "the limit of memory holds again: {reply}");
+    // One for the panic, one for the memory.
+    assert_eq!(engine.stats().rebuilt_vms, 2);
 }
 
 #[test]

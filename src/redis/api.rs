@@ -4,8 +4,8 @@ use redis_module::raw;
 
 /// Calls a module API function that every supported server has.
 ///
-/// `api!(ReplyWithNull(ctx))` calls `RedisModule_ReplyWithNull`. The functions used this way are those of
-/// [`MISSING`]'s list; the module refuses to load where one is missing.
+/// `api!(ReplyWithNull(ctx))` calls `RedisModule_ReplyWithNull`. The functions used this way are those that
+/// [`missing`] looks for; the module refuses to load where one is missing.
 macro_rules! api {
     ($name:ident($($argument:expr),* $(,)?)) => {
         paste::paste! {

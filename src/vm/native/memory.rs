@@ -97,6 +97,12 @@ impl Shared {
         self.natives.set(self.natives.get() - 1);
     }
 
+    /// Counts a native as on as long as the guard lives; a panic meanwhile poisons the VM.
+    pub(crate) fn native(&self) -> NativeGuard<'_> {
+        self.enter_native();
+        NativeGuard { shared: self }
+    }
+
     /// The run that is on, if one is.
     #[inline]
     pub(crate) fn run(&self) -> Option<&RunContext<'_>> {
@@ -112,6 +118,21 @@ impl Shared {
         let previous = self.run.replace(Some(pointer));
         debug_assert!(previous.is_none(), "a run inside a run");
         RunGuard { shared: self }
+    }
+}
+
+/// Counts one native as on; made by [`Shared::native`].
+pub(crate) struct NativeGuard<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for NativeGuard<'_> {
+    fn drop(&mut self) {
+        self.shared.leave_native();
+        // What the panic interrupted may have left anything on the stack.
+        if std::thread::panicking() {
+            self.shared.poisoned.set(true);
+        }
     }
 }
 

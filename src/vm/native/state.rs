@@ -80,12 +80,10 @@ impl State {
 
     /// Runs `work` on the main stack; nothing in it can raise.
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce(&mut Stack<'_>) -> T) -> T {
-        self.shared.enter_native();
+        let _on = self.shared.native();
         // SAFETY: the state is live and a native counts as on.
         let mut stack = unsafe { Stack::new(self.l, &self.shared) };
-        let value = work(&mut stack);
-        self.shared.leave_native();
-        value
+        work(&mut stack)
     }
 
     /// Pushes a Lua function that runs `function`.
