@@ -51,10 +51,60 @@ pub fn format_precision(precision: usize, value: f64, buffer: &mut NumberBuffer)
         text.append(if value.is_nan() { b"nan" } else { b"inf" });
     } else if let Some(integer) = small_integer(value, precision) {
         text.append_integer(integer);
-    } else {
+    } else if precision > SURE_DIGITS || !append_shortened(&mut text, precision, value) {
         append_rounded(&mut text, precision, value);
     }
     text.finish()
+}
+
+/// The most digits that the shortest text of a number decides on.
+const SURE_DIGITS: usize = 15;
+
+/// Appends a finite number above zero, rounded to at most [`SURE_DIGITS`] digits; false, with nothing
+/// appended, where its shortest text does not tell how.
+///
+/// The shortest text that reads back is nearer to the number than half a unit of its 16th digit, and no
+/// decimal of fewer digits lies between the two. So rounding the text rounds the number, unless the text
+/// lies just in the middle, where the number may lie on either side.
+fn append_shortened(text: &mut Text<'_>, precision: usize, value: f64) -> bool {
+    if !value.is_normal() {
+        return false; // fewer than 16 digits are sure
+    }
+    let mut buffer = zmij::Buffer::new();
+    let shortest = buffer.format_finite(value).as_bytes();
+    if (1e-4..1e15).contains(&value) {
+        // Most numbers have few digits and stand as they are. An integer ends in `.0` here; those with
+        // no more digits than wanted were dealt with before.
+        let zeros = shortest.iter().take_while(|&&byte| matches!(byte, b'0' | b'.')).count();
+        let digits = if zeros == 0 { shortest.len() - 1 } else { shortest.len() - zeros };
+        if digits <= precision {
+            text.append(shortest);
+            return true;
+        }
+    }
+    let Some((mut digits, exponent)) = read_shortest(shortest) else { return false };
+    let Some(exponent) = digits.round(precision, exponent) else { return false };
+    append_general(text, precision, &mut digits, exponent);
+    true
+}
+
+/// The digits of a number as `zmij` writes it, and the exponent of the first one.
+fn read_shortest(shortest: &[u8]) -> Option<(Digits, i32)> {
+    let end = shortest.iter().position(|&byte| byte == b'e').unwrap_or(shortest.len());
+    let (mantissa, exponent) = shortest.split_at_checked(end)?;
+    let mut exponent = read_exponent(exponent.get(1..).unwrap_or_default());
+    let point = mantissa.iter().position(|&byte| byte == b'.').unwrap_or(mantissa.len());
+    exponent += i32::try_from(point).ok()? - 1;
+    let mut digits = Digits::new();
+    for &byte in mantissa.iter().filter(|&&byte| byte != b'.') {
+        if byte != b'0' || digits.len > 0 {
+            digits.push(byte - b'0');
+        } else {
+            exponent -= 1;
+        }
+    }
+    digits.trim_zeros();
+    Some((digits, exponent))
 }
 
 /// Converts a number to an integer as a C cast does on the machine the module is built for.
@@ -133,19 +183,24 @@ fn append_rounded(text: &mut Text<'_>, precision: usize, value: f64) {
         digits.push(byte - b'0');
     }
     digits.trim_zeros();
+    append_general(text, precision, &mut digits, exponent);
+}
+
+/// Appends digits the first of which has `exponent`, in the form that `%.Ng` chooses for them.
+fn append_general(text: &mut Text<'_>, precision: usize, digits: &mut Digits, exponent: i32) {
     let limit = i32::try_from(precision).unwrap_or(i32::MAX);
     if (-4..limit).contains(&exponent) {
         digits.exponent = exponent - digits.len() + 1;
-        append_plain(text, &digits);
+        append_plain(text, digits);
     } else {
-        append_scientific(text, &digits, exponent, 2);
+        append_scientific(text, digits, exponent, 2);
     }
 }
 
 fn read_exponent(text: &[u8]) -> i32 {
     let (sign, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (-1, digits),
-        None => (1, text),
+        None => (1, text.strip_prefix(b"+").unwrap_or(text)),
     };
     sign * digits.iter().fold(0, |value, &digit| value * 10 + i32::from(digit - b'0'))
 }
@@ -232,6 +287,34 @@ impl Digits {
         while self.len > 1 && self.as_slice().last() == Some(&0) {
             self.len -= 1;
         }
+    }
+
+    /// Rounds to at most `precision` digits, and gives the new exponent of the first digit, which had
+    /// `exponent`; `None` if what is cut off is just a half.
+    fn round(&mut self, precision: usize, exponent: i32) -> Option<i32> {
+        let (kept, cut) = match self.as_slice().split_at_checked(precision) {
+            None | Some((_, [])) => return Some(exponent),
+            Some((kept, cut)) => (kept.len(), cut),
+        };
+        let up = match cut {
+            [5] => return None,
+            [first, ..] => *first >= 5,
+            [] => false,
+        };
+        self.len = u8::try_from(kept).ok()?;
+        let mut exponent = exponent;
+        if up {
+            let nines = self.as_slice().iter().rev().take_while(|&&digit| digit == 9).count();
+            self.len -= u8::try_from(nines).ok()?;
+            if self.len == 0 {
+                self.push(1);
+                exponent += 1;
+            } else if let Some(last) = self.digits.get_mut(usize::from(self.len) - 1) {
+                *last += 1;
+            }
+        }
+        self.trim_zeros();
+        Some(exponent)
     }
 
     fn decrease_last(&mut self) {
@@ -631,6 +714,39 @@ mod tests {
             assert_eq!(text(NumberStyle::Precision17, value), precise);
             assert_eq!(text(NumberStyle::Shortest, value), shortest);
             assert_eq!(precision_text(14, value), lua);
+        }
+    }
+
+    /// The text that does not go by the shortest one.
+    fn exact_text(precision: usize, value: f64) -> String {
+        let mut buffer = NumberBuffer::default();
+        let mut text = Text::new(&mut buffer);
+        append_rounded(&mut text, precision, value);
+        String::from_utf8_lossy(text.finish()).into_owned()
+    }
+
+    #[test]
+    fn the_shortest_text_is_rounded_as_the_number_is() {
+        let mut seed = 1_u64;
+        for _ in 0..300_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let bits = seed ^ (seed >> 29);
+            let halves = f64::from(bits as u32) / 8192.0 + 0.5_f64.powi((bits >> 40) as i32 & 63);
+            for value in [f64::from_bits(bits & (i64::MAX as u64)), halves, 1.0 / halves] {
+                if value.is_normal() || value.is_subnormal() {
+                    let precision = 1 + (bits >> 55) as usize % SURE_DIGITS;
+                    for precision in [precision, 14] {
+                        let mut buffer = NumberBuffer::default();
+                        let mut text = Text::new(&mut buffer);
+                        if small_integer(value, precision).is_none()
+                            && append_shortened(&mut text, precision, value)
+                        {
+                            let text = String::from_utf8_lossy(text.finish()).into_owned();
+                            assert_eq!(text, exact_text(precision, value), "{value:e} {precision}");
+                        }
+                    }
+                }
+            }
         }
     }
 
