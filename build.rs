@@ -28,6 +28,7 @@ const VARIADIC_CALLS: &str = "src/redis/call.c";
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={EDITS}");
+    println!("cargo:rerun-if-env-changed=CFLAGS");
     println!("cargo:rustc-env=REDLUA_BUILD={}", build_name());
 
     let sources = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("lua");
@@ -38,11 +39,20 @@ fn main() {
     }
     compile(&sources);
 
+    // A build for a fuzzer has no server's edge, and finds the sanitizers only in the whole program.
+    if is_fuzzed() {
+        return;
+    }
     // The server would report a symbol that is missing only when it loads the module.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,defs");
 
     println!("cargo:rerun-if-changed={VARIADIC_CALLS}");
     cc::Build::new().file(VARIADIC_CALLS).flag("-fvisibility=hidden").compile("redlua_call");
+}
+
+/// Whether the build is for a fuzzer.
+fn is_fuzzed() -> bool {
+    env::var_os("CARGO_CFG_FUZZING").is_some()
 }
 
 /// Compiles `sources` into an archive that is linked whole: the crates that use Lua come after
@@ -57,7 +67,7 @@ fn compile(sources: &Path) {
         .opt_level(2)
         .warnings(false)
         .cargo_metadata(false);
-    if env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+    if is_fuzzed() || env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         build.define("LUA_USE_APICHECK", None);
     }
     build.compile("redlua_vm");

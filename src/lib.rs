@@ -24,9 +24,11 @@ pub mod commands;
 pub mod config;
 pub mod dialect;
 pub mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod host;
 pub mod policy;
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 pub mod redis;
 #[cfg(test)]
 mod reference;

@@ -66,7 +66,7 @@ fn lua_api() -> String {
         "What scripts see beyond Lua 5.1's own base, string, table, math and coroutine libraries.\n\
          Every member of `redis` is also a member of `server`.\n",
     );
-    for table in ["redis", "server", "math", "os"] {
+    for table in ["redis", "server", "math", "os", "cjson", "cmsgpack", "struct", "bit"] {
         let _ = writeln!(page, "\n## {table}\n\n| member | what it does | where |\n|---|---|---|");
         let mut members: Vec<_> = LUA_API.iter().filter(|spec| spec.table == table).collect();
         members.retain(|spec| spec.name != "panic");
@@ -85,7 +85,9 @@ fn lua_api() -> String {
 }
 
 fn place(contexts: ApiContexts) -> &'static str {
-    if contexts.contains(ApiContexts::LIBRARY_LOAD) {
+    if contexts.contains(ApiContexts::BEYOND_STOCK) {
+        "everywhere; stock has no such member"
+    } else if contexts.contains(ApiContexts::LIBRARY_LOAD) {
         "everywhere"
     } else if contexts.contains(ApiContexts::RUN) {
         "scripts and functions"

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["config", "dialect", "host", "policy", "resp", "script", "vm"]),
     ("commands", &["dialect", "engine", "host", "policy", "resp"]),
     ("redis", &["commands", "config", "dialect", "engine", "host", "policy", "resp"]),
+    ("fuzzing", &["config", "dialect", "engine", "host", "policy", "resp", "vm"]),
     ("reference", &["commands", "config", "dialect", "resp", "script", "vm"]),
 ];
 

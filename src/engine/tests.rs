@@ -359,9 +359,9 @@ fn scripts_see_the_allow_list_and_nothing_else() {
         .copied()
         .filter(|name| !name.is_empty() && !name.contains('.') && *name != "string")
         .collect();
-    let expected = "ARGV KEYS _G _VERSION __redis__err__handler assert collectgarbage coroutine error \
-        gcinfo getmetatable ipairs load loadstring math next pairs pcall rawequal rawget rawset redis \
-        select setmetatable table tonumber tostring type unpack xpcall";
+    let expected = "ARGV KEYS _G _VERSION __redis__err__handler assert bit cjson cmsgpack collectgarbage \
+        coroutine error gcinfo getmetatable ipairs load loadstring math next pairs pcall rawequal \
+        rawget rawset redis select setmetatable struct table tonumber tostring type unpack xpcall";
     assert_eq!(globals, expected.split_whitespace().collect::<Vec<_>>());
     for absent in ["io", "os", "debug", "package", "require", "dofile", "newproxy", "setfenv"] {
         assert!(!names.contains(absent), "{absent}");
@@ -409,4 +409,68 @@ fn tables_a_host_lacks_are_found_by_name() {
         error_of(&engine, "server.x = 1"),
         "-ERR user_script:1: Attempt to modify a readonly table"
     );
+}
+
+#[test]
+fn settings_of_cjson_end_with_the_run() {
+    let engine = engine();
+    let shown = "return {cjson.encode_sparse_array()} ";
+    let before = run(&engine, shown);
+    for script in [
+        "cjson.encode_sparse_array(true, 3, 4)",
+        "cjson.encode_sparse_array(true) error('x')",
+        "cjson.encode_sparse_array(true) return redis.panic()",
+    ] {
+        run(&engine, script);
+        assert_eq!(run(&engine, shown), before, "{script}");
+    }
+    assert_eq!(
+        run(&engine, "cjson.encode_number_precision(3) return cjson.encode(1/3)"),
+        "$5\r\n0.333\r\n"
+    );
+    assert_eq!(run(&engine, "return cjson.encode(1/3)"), "$16\r\n0.33333333333333\r\n");
+}
+
+#[test]
+fn cjson_goes_beyond_stock_where_it_is_asked_to() {
+    let engine = engine();
+    for (script, expected) in [
+        ("cjson.encode(cjson.decode('[[],{}]'))", "[{},{}]"),
+        ("cjson.encode({cjson.empty_array, {}})", "[[],{}]"),
+        ("cjson.encode(setmetatable({}, cjson.array_mt))", "[]"),
+        ("cjson.encode(setmetatable({a = 1}, cjson.array_mt))", "{\"a\":1}"),
+        ("tostring(cjson.decode_array_with_array_mt())", "false"),
+        (
+            "(function() cjson.decode_array_with_array_mt(true) \
+             return cjson.encode(cjson.decode('{\"a\":[[],{},[1]]}')) end)()",
+            "{\"a\":[[],{},[1]]}",
+        ),
+        (
+            "tostring(getmetatable(cjson.array_mt) == nil and \
+             not pcall(rawset, cjson.array_mt, '__is_cjson_array', false))",
+            "true",
+        ),
+        ("cjson.decode('9007199254740993') + 0", "9.007199254741e+15"),
+        (
+            "(function() cjson.decode_big_numbers_as_strings(true) \
+             return cjson.encode(cjson.decode('[9007199254740992,9007199254740993,-18446744073709551616,1e300]')) end)()",
+            "[9.007199254741e+15,\"9007199254740993\",\"-18446744073709551616\",1e+300]",
+        ),
+        (
+            "(function() cjson.encode_full_precision(true) return cjson.encode({0.1, 1, 2^60, 1/3}) end)()",
+            "[0.10000000000000001,1,1.152921504606847e+18,0.33333333333333331]",
+        ),
+        (
+            "(function() local t = {} for name in pairs(cjson) do t[#t + 1] = name end return #t end)()",
+            "13",
+        ),
+        (
+            "(function() local json = cjson.new() json.encode_full_precision('on') \
+             return json.encode(0.1) .. cjson.encode(0.1) end)()",
+            "0.100000000000000010.1",
+        ),
+    ] {
+        let reply = run(&engine, &format!("return tostring({script})"));
+        assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()), "{script}");
+    }
 }

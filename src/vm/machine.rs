@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mlua::ffi::LUA_GLOBALSINDEX;
 
-use super::api::{self, ApiContexts, ApiSpec, LUA_API, Member};
+use super::api::{self, ApiContexts, ApiSpec, LUA_API};
 use super::context::{Inputs, RunContext};
+use super::libraries;
 use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
 use super::random::Random;
 use super::sandbox;
@@ -75,17 +76,19 @@ impl Vm {
         sink: &mut S,
     ) -> Result<(), InvokeError> {
         debug_assert!(self.state.owns(function), "a function of another VM");
-        self.state.invoke(run, function, inputs, sink)
+        let outcome = self.state.invoke(run, function, inputs, sink);
+        libraries::restore(&self.state);
+        outcome
     }
 }
 
 /// Adds the module's own members to the globals.
 fn install(state: &mut State, dialect: Dialect) {
     state.with_stack(|stack| stack.push_table());
-    add_members(state, "redis", dialect);
+    add_members(state, "redis");
     let extra = !dialect.is(Hosts::Valkey);
     if !extra {
-        add_members(state, "server", dialect);
+        add_members(state, "server");
         state.with_stack(|stack| {
             stack.push_copy(-1);
             stack.set_field(LUA_GLOBALSINDEX, b"server");
@@ -95,13 +98,13 @@ fn install(state: &mut State, dialect: Dialect) {
 
     if extra {
         state.with_stack(|stack| stack.push_table());
-        add_members(state, "redis", dialect);
-        add_members(state, "server", dialect);
+        add_members(state, "redis");
+        add_members(state, "server");
         add_extra(state, "server");
     }
 
     state.with_stack(|stack| stack.push_table());
-    add_members(state, "os", dialect);
+    add_members(state, "os");
     if dialect.has_os() {
         state.with_stack(|stack| stack.set_field(LUA_GLOBALSINDEX, b"os"));
     } else {
@@ -109,14 +112,16 @@ fn install(state: &mut State, dialect: Dialect) {
         add_extra(state, "os");
     }
 
+    state.with_stack(libraries::install);
+
     state.with_stack(|stack| {
         stack.push_field(LUA_GLOBALSINDEX, b"math");
     });
-    add_members(state, "math", dialect);
+    add_members(state, "math");
     state.with_stack(|stack| stack.pop(1));
 
-    state.push_function(api::handler);
     state.with_stack(|stack| {
+        stack.push_function(api::handler);
         stack.push_copy(-1);
         stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
         if dialect.is(Hosts::Valkey) {
@@ -132,30 +137,20 @@ fn install(state: &mut State, dialect: Dialect) {
 }
 
 /// Adds the declared members of `table` to the table on top.
-fn add_members(state: &mut State, table: &str, dialect: Dialect) {
+fn add_members(state: &mut State, table: &str) {
     let here = |spec: &&ApiSpec| spec.table == table && spec.contexts.contains(ApiContexts::EVAL);
-    for spec in LUA_API.iter().filter(here) {
-        match spec.member {
-            Member::Function(function) => state.push_function(function.0),
-            Member::Number(value) => state.with_stack(|stack| stack.push_number(value)),
-            Member::HostNumber(value) => {
-                let Some(value) = value(dialect) else { continue };
-                state.with_stack(|stack| stack.push_number(value));
-            }
-            Member::HostText(value) => {
-                let Some(value) = value(dialect) else { continue };
-                state.with_stack(|stack| stack.push_bytes(value.as_bytes()));
-            }
+    state.with_stack(|stack| {
+        for spec in LUA_API.iter().filter(here) {
+            libraries::add_member(stack, spec, None);
         }
-        state.with_stack(|stack| stack.set_field(-2, spec.name.as_bytes()));
-    }
+    });
 }
 
 /// Gives the table on top a metatable whose `__index` is `function`.
 fn set_index(state: &mut State, function: NativeFn) {
-    state.with_stack(|stack| stack.push_table());
-    state.push_function(function);
     state.with_stack(|stack| {
+        stack.push_table();
+        stack.push_function(function);
         stack.set_field(-2, b"__index");
         stack.set_metatable(-2);
     });

@@ -172,3 +172,38 @@ fn compiling_beyond_the_limit_is_a_clean_error() {
     client.lua(&script);
     assert_eq!(client.text(&format!("LUA.EVALSHA {sha} 0")), "\"loaded\"");
 }
+
+#[test]
+fn libraries_take_no_more_than_there_is() {
+    let (_server, mut client) = limited("32mb");
+    client.lua("return 1");
+    let before = client.figure("used_memory");
+    for script in [
+        "cjson.encode_sparse_array(false, 0) return cjson.encode({[2^31 - 1] = 1})",
+        "local t = {'xxxxxxxxxxxxxxxx'} for i = 1, 30 do t = {t, t} end return cjson.encode(t)",
+        "local t = {} for i = 1, 14 do t = {t, t, t, t} end return cmsgpack.pack(t)",
+        "local s = ('x'):rep(5e6) return struct.pack(('c0'):rep(8), s, s, s, s, s, s, s, s)",
+        "return cjson.decode('[' .. ('[],'):rep(2e6) .. '1]')",
+        "return cmsgpack.unpack('\\221\\255\\255\\255\\255' .. ('\\144'):rep(2e6))",
+        "local s = ('\\0'):rep(5e6) return cjson.encode({s, s})",
+        "local s = ('x'):rep(5e6) return cmsgpack.pack(s, s, s, s, s, s, s, s)",
+    ] {
+        let reply = client.lua(script);
+        assert!(reply.contains("not enough memory"), "{script}: {reply}");
+        assert_eq!(
+            client.lua("return cjson.encode({1, cmsgpack.unpack(cmsgpack.pack(2))})"),
+            "\"[1,2]\""
+        );
+    }
+    let after = client.figure("used_memory");
+    assert!(after < before + 1_000_000, "{before} bytes became {after}");
+}
+
+#[test]
+fn garbage_makes_room_for_what_a_library_writes() {
+    let (_server, mut client) = limited("32mb");
+    let script = "collectgarbage('stop') local s = ('x'):rep(3e6) local out \
+        for i = 1, 20 do out = <call>({s, i}) end return #out";
+    assert_eq!(client.lua(&script.replace("<call>", "cjson.encode")), ":3000007");
+    assert_eq!(client.lua(&script.replace("<call>", "cmsgpack.pack")), ":3000007");
+}

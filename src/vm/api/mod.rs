@@ -1,8 +1,11 @@
 //! What scripts can call beyond Lua's own libraries, one file per subject.
 
 mod acl;
+mod bit;
 mod call;
+pub(crate) mod cjson;
 mod clock;
+mod cmsgpack;
 mod debug;
 pub(crate) mod globals;
 mod handler;
@@ -13,6 +16,7 @@ mod reply;
 mod resp;
 mod sha1hex;
 mod spec;
+mod structure;
 mod version;
 
 pub(crate) use handler::handler;

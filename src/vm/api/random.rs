@@ -2,8 +2,7 @@
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
 use crate::register::register;
-use crate::vm::native::{Kind, NativeResult, Raised, Stack};
-use crate::vm::number;
+use crate::vm::native::{NativeResult, Raised, Stack};
 
 register!(LUA_API: RANDOM: ApiSpec = ApiSpec {
     table: "math",
@@ -29,7 +28,7 @@ fn random(stack: &mut Stack<'_>) -> NativeResult {
         1 => {
             let high = integer(stack, 1)?;
             if high < 1 {
-                return stack.raise_argument(1, "interval is empty");
+                return stack.raise_argument(1, b"interval is empty");
             }
             (unit * f64::from(high)).floor() + 1.0
         }
@@ -37,7 +36,7 @@ fn random(stack: &mut Stack<'_>) -> NativeResult {
             let low = integer(stack, 1)?;
             let high = integer(stack, 2)?;
             if low > high {
-                return stack.raise_argument(2, "interval is empty");
+                return stack.raise_argument(2, b"interval is empty");
             }
             // The width is computed in 32 bits, as on stock.
             let width = high.wrapping_sub(low).wrapping_add(1);
@@ -55,16 +54,7 @@ fn randomseed(stack: &mut Stack<'_>) -> NativeResult {
     Ok(0)
 }
 
-/// The argument at `position` as a C `int`.
+/// The argument at `position` as a C `int`: as Lua does it, the low half of a long.
 fn integer(stack: &mut Stack<'_>, position: i32) -> Result<i32, Raised> {
-    if let Some(number) = stack.number(position) {
-        // As Lua does it: to a long, then its low half.
-        return Ok(number::to_integer(number) as i32);
-    }
-    let found =
-        if stack.kind(position) == Kind::None { "no value" } else { stack.type_name(position) };
-    match stack.raise_argument(position, &format!("number expected, got {found}")) {
-        Err(raised) => Err(raised),
-        Ok(_) => Err(Raised),
-    }
+    Ok(stack.integer_argument(position)? as i32)
 }

@@ -1,7 +1,7 @@
 //! The declaration of a Lua API member.
 
 use crate::dialect::Dialect;
-use crate::vm::native::NativeFn;
+use crate::vm::native::{NativeFn, Stack};
 
 /// All members scripts see beyond Lua's own libraries.
 #[linkme::distributed_slice]
@@ -18,12 +18,16 @@ bitflags::bitflags! {
         const FUNCTION = 1 << 1;
         /// While a library is loaded.
         const LIBRARY_LOAD = 1 << 2;
+        /// Where stock has no such member: it is found by its name, but `pairs` does not show it.
+        const BEYOND_STOCK = 1 << 3;
     }
 }
 
 impl ApiContexts {
     /// Scripts and functions, not library loading.
     pub const RUN: Self = Self::EVAL.union(Self::FUNCTION);
+    /// Wherever Lua code runs.
+    pub const ALL: Self = Self::RUN.union(Self::LIBRARY_LOAD);
 }
 
 /// What a member is.
@@ -33,6 +37,10 @@ pub enum Member {
     Function(Function),
     /// A number.
     Number(f64),
+    /// A string.
+    Text(&'static str),
+    /// A value of another type.
+    Value(Push),
     /// A string that depends on the server; `None` where there is no such member.
     HostText(fn(Dialect) -> Option<String>),
     /// A number that depends on the server; `None` where there is no such member.
@@ -43,9 +51,13 @@ pub enum Member {
 #[derive(Clone, Copy)]
 pub struct Function(pub(crate) NativeFn);
 
+/// Pushes a value; only the VM can call it.
+#[derive(Clone, Copy)]
+pub struct Push(pub(crate) fn(&mut Stack));
+
 /// One member of a table scripts see.
 pub struct ApiSpec {
-    /// The table: `redis`, `server`, `math` or `os`.
+    /// The table: `redis`, `server`, `math`, `os`, `cjson`, `cmsgpack`, `struct` or `bit`.
     pub table: &'static str,
     /// The member's name.
     pub name: &'static str,

@@ -1,7 +1,9 @@
 //! The way from Lua into Rust and back.
 
 use std::ffi::{c_int, c_void};
+use std::mem::transmute;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use mlua::ffi;
 
@@ -19,28 +21,19 @@ pub(crate) type NativeResult = Result<c_int, Raised>;
 /// A function scripts can call.
 pub(crate) type NativeFn = fn(&mut Stack) -> NativeResult;
 
-/// Ties a native function to the VM it is installed in; lives as long as the VM.
-pub(crate) struct Binding {
-    function: NativeFn,
-    shared: *const Shared,
-}
-
-impl Binding {
-    pub(super) fn new(function: NativeFn, shared: *const Shared) -> Box<Self> {
-        Box::new(Self { function, shared })
-    }
-}
-
-/// Pushes the Lua function for `binding`.
+/// Pushes the Lua function that runs `function`, and pops the `data` values below it, which become what
+/// [`Stack::data`] finds.
 ///
 /// # Safety
-/// 1. `l` is a live state whose VM keeps `binding` as long as it lives.
-/// 2. The stack has room for two values.
-pub(super) unsafe fn push(l: *mut ffi::lua_State, binding: *const Binding) {
+/// 1. `l` is a live state made with its [`Shared`] as the allocator's data.
+/// 2. The stack has room for two values, and `data` values are on top of it.
+pub(super) unsafe fn push(l: *mut ffi::lua_State, function: NativeFn, data: c_int) {
+    // SAFETY: by 1 and 2; a function pointer is as wide as any other.
+    unsafe { ffi::lua_pushlightuserdata(l, function as *mut c_void) };
+    // SAFETY: by 2.
+    unsafe { ffi::lua_insert(l, -1 - data) };
     // SAFETY: by 1 and 2.
-    unsafe { ffi::lua_pushlightuserdata(l, binding.cast_mut().cast::<c_void>()) };
-    // SAFETY: by 1 and 2.
-    unsafe { ffi::lua_pushcclosure(l, entry, 1) };
+    unsafe { ffi::lua_pushcclosure(l, entry, 1 + data) };
 }
 
 /// The C function behind every native function. Owns nothing, so a Lua error may jump over it.
@@ -51,10 +44,9 @@ unsafe extern "C-unwind" fn entry(l: *mut ffi::lua_State) -> c_int {
         return results;
     }
     if results == OUT_OF_MEMORY {
-        // The VM is over its limit and no native is on: the allocation fails and raises Lua's own
-        // memory error.
+        // No native is on, so an allocation beyond the limit fails and raises Lua's own memory error.
         // SAFETY: a C function may allocate.
-        unsafe { ffi::lua_newuserdata(l, OVERSHOOT) };
+        unsafe { ffi::lua_newuserdata(l, BEYOND_ANY_LIMIT) };
     }
     // SAFETY: the error value is on top of the stack.
     unsafe { ffi::lua_error(l) }
@@ -62,8 +54,8 @@ unsafe extern "C-unwind" fn entry(l: *mut ffi::lua_State) -> c_int {
 
 const RAISED: c_int = -1;
 const OUT_OF_MEMORY: c_int = -2;
-/// Bytes that a VM over its limit cannot get.
-const OVERSHOOT: usize = 16;
+/// Bytes that no VM can get: more than any limit, and little enough for Lua to ask for them.
+const BEYOND_ANY_LIMIT: usize = isize::MAX as usize / 2;
 
 /// Runs the bound function; gives the number of results, [`RAISED`] or [`OUT_OF_MEMORY`].
 ///
@@ -71,22 +63,25 @@ const OVERSHOOT: usize = 16;
 /// `l` is a live state that runs a function made by [`push`].
 #[inline]
 unsafe fn guarded(l: *mut ffi::lua_State) -> c_int {
-    // SAFETY: the first upvalue is the binding.
-    let binding = unsafe { ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)) }.cast::<Binding>();
-    // SAFETY: the VM keeps its bindings as long as it lives.
-    let binding = unsafe { &*binding };
-    // SAFETY: the VM keeps what it shares as long as it lives.
-    let shared = unsafe { &*binding.shared };
+    // SAFETY: the first upvalue is what `push` stored.
+    let function = unsafe { ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)) };
+    // SAFETY: as above.
+    let function = unsafe { transmute::<*mut c_void, NativeFn>(function) };
+    let mut shared = ptr::null_mut();
+    // SAFETY: the state is live.
+    unsafe { ffi::lua_getallocf(l, &mut shared) };
+    // SAFETY: the VM was made with what it shares as the allocator's data.
+    let shared = unsafe { &*shared.cast::<Shared>() };
 
     shared.enter_native();
     // SAFETY: the state runs this very function.
     let mut stack = unsafe { Stack::new(l, shared) };
-    let outcome = catch_unwind(AssertUnwindSafe(|| (binding.function)(&mut stack)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| function(&mut stack)));
     if shared.is_over_limit() {
         stack.collect();
     }
     let results = match outcome {
-        Ok(Ok(_) | Err(Raised)) if shared.is_over_limit() => OUT_OF_MEMORY,
+        Ok(Ok(_) | Err(Raised)) if shared.is_out_of_memory() => OUT_OF_MEMORY,
         Ok(Ok(results)) => results,
         Ok(Err(Raised)) => RAISED,
         Err(_) => {

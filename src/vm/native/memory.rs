@@ -1,11 +1,13 @@
 //! What a VM and its native functions share: the memory account, and the run that is on.
 
-use std::alloc::{Layout, alloc, dealloc, realloc};
-use std::cell::{Cell, RefCell};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::pool::{LARGEST, Pool};
+use super::shape::Shapes;
 use crate::dialect::Dialect;
 use crate::vm::context::RunContext;
 use crate::vm::random::Random;
@@ -19,10 +21,19 @@ pub(crate) struct Shared {
     used: Cell<usize>,
     /// Bytes it may hold.
     limit: Cell<usize>,
+    /// The blocks of most of its values.
+    pool: UnsafeCell<Pool>,
     /// How many native functions are on the C stack and must not be jumped over.
     natives: Cell<u32>,
     /// Bytes in use after the last full collection.
     floor: Cell<usize>,
+    /// A buffer of a native function could not grow: the native's end is Lua's memory error.
+    exhausted: Cell<bool>,
+    /// A buffer for the next native function that needs one.
+    pub(super) spare: Cell<Vec<u8>>,
+    /// The shapes of what `cjson` and `cmsgpack` have read; a function that uses them takes them out.
+    pub(crate) json_shapes: Cell<Option<Box<Shapes>>>,
+    pub(crate) msgpack_shapes: Cell<Option<Box<Shapes>>>,
     /// The server to answer as.
     pub(crate) dialect: Dialect,
     /// The generator behind `math.random`, shared by all VMs as on stock.
@@ -31,6 +42,11 @@ pub(crate) struct Shared {
     pub(crate) poisoned: Cell<bool>,
     /// The script changed the collector's parameters.
     pub(crate) collector_touched: Cell<bool>,
+    /// A script changed settings that other scripts share.
+    pub(crate) settings_touched: Cell<bool>,
+    /// Registry references of what `cjson` keeps: the settings of the global one, and the metatable of
+    /// arrays.
+    pub(crate) json: Cell<[c_int; 2]>,
     /// Globals that exist by name though the host's own engine lacks them: name and registry reference.
     pub(crate) extras: RefCell<Vec<(&'static str, c_int)>>,
     run: Cell<Option<NonNull<RunContext<'static>>>>,
@@ -41,12 +57,19 @@ impl Shared {
         Self {
             used: Cell::new(0),
             limit: Cell::new(limit),
+            pool: UnsafeCell::new(Pool::new()),
             natives: Cell::new(0),
             floor: Cell::new(0),
+            exhausted: Cell::new(false),
+            spare: Cell::default(),
+            json_shapes: Cell::default(),
+            msgpack_shapes: Cell::default(),
             dialect,
             random,
             poisoned: Cell::new(false),
             collector_touched: Cell::new(false),
+            settings_touched: Cell::new(false),
+            json: Cell::default(),
             extras: RefCell::default(),
             run: Cell::new(None),
         }
@@ -71,6 +94,40 @@ impl Shared {
     #[inline]
     pub(crate) fn is_over_limit(&self) -> bool {
         self.used.get() > self.limit.get()
+    }
+
+    /// Whether a block of `new` bytes, with which the VM would use `used`, is too much.
+    #[inline]
+    fn refuses(&self, used: usize, new: usize, pool: &Pool) -> bool {
+        let limit = self.limit.get();
+        used > limit || (is_small(new) && !pool.has(new) && pool.held() / 2 > limit)
+    }
+
+    /// Adds `bytes` that a native function holds outside the VM to the account; false, and nothing is
+    /// added, where the limit would be passed.
+    pub(super) fn charge(&self, bytes: usize) -> bool {
+        let used = self.used.get().saturating_add(bytes);
+        let fits = used <= self.limit.get();
+        if fits {
+            self.used.set(used);
+        }
+        fits
+    }
+
+    /// Takes back what [`Shared::charge`] added.
+    pub(super) fn discharge(&self, bytes: usize) {
+        self.used.set(self.used.get() - bytes);
+    }
+
+    /// Makes the native that is on end with Lua's memory error.
+    pub(super) fn exhaust(&self) {
+        self.exhausted.set(true);
+    }
+
+    /// Whether the native that just ended took more memory than there is.
+    #[inline]
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.exhausted.replace(false) || self.is_over_limit()
     }
 
     /// Whether so much of the memory may be garbage that it is time to collect all of it.
@@ -147,7 +204,7 @@ impl Drop for RunGuard<'_> {
     }
 }
 
-/// Lua's allocator: Rust's global one, which in the server is the module API's, plus the account.
+/// Lua's allocator: the pool for small blocks, Rust's global one for the others, and the account.
 ///
 /// # Safety
 /// As `lua_Alloc` promises: `data` is the [`Shared`] of the VM, `block` came from this function with size
@@ -160,31 +217,81 @@ pub(super) unsafe extern "C" fn allocate(
 ) -> *mut c_void {
     // SAFETY: the VM was made with its `Shared` as data and goes before it.
     let shared = unsafe { &*data.cast::<Shared>() };
+    // SAFETY: one thread at a time uses a VM, and nothing below comes back here.
+    let pool = unsafe { &mut *shared.pool.get() };
     let block = block.cast::<u8>();
-    if new == 0 {
-        if !block.is_null() {
-            shared.used.set(shared.used.get() - old);
-            // SAFETY: the block was allocated here with this size.
-            unsafe { dealloc(block, layout(old)) };
-        }
-        return ptr::null_mut();
-    }
     let old = if block.is_null() { 0 } else { old };
     let used = shared.used.get() - old + new;
-    if new > old && used > shared.limit.get() && shared.natives.get() == 0 {
+    if new > old && shared.natives.get() == 0 && shared.refuses(used, new, pool) {
         return ptr::null_mut();
     }
-    let fresh = if block.is_null() {
-        // SAFETY: the size is not zero.
-        unsafe { alloc(layout(new)) }
+    shared.used.set(used);
+    let fresh = if new == 0 {
+        ptr::null_mut()
+    } else if old == 0 {
+        // SAFETY: the size is not 0.
+        unsafe { obtain(pool, new) }
+    } else if is_small(old) && is_small(new) && Pool::fits(old, new) {
+        return block.cast();
+    } else if !is_small(old) && !is_small(new) {
+        // SAFETY: the block was allocated with this layout, and the new size is not 0.
+        return expect(unsafe { realloc(block, layout(old), new) }, new).cast();
     } else {
-        // SAFETY: the block was allocated here with the old size; the new one is not zero.
-        unsafe { realloc(block, layout(old), new) }
+        // SAFETY: the size is not 0.
+        let fresh = unsafe { obtain(pool, new) };
+        // SAFETY: both blocks have that many bytes, and they are apart.
+        unsafe { ptr::copy_nonoverlapping(block, fresh, old.min(new)) };
+        fresh
     };
-    if !fresh.is_null() {
-        shared.used.set(used);
+    if old != 0 {
+        // SAFETY: the block is of that size, and Lua does not use it any more.
+        unsafe { release(pool, block, old) };
     }
     fresh.cast()
+}
+
+/// Whether a block is one for the pool. A sanitizer sees only those of the global allocator.
+#[inline]
+fn is_small(size: usize) -> bool {
+    size <= LARGEST && !cfg!(fuzzing)
+}
+
+/// A block of `size` bytes.
+///
+/// # Safety
+/// `size` is not 0.
+#[inline]
+unsafe fn obtain(pool: &mut Pool, size: usize) -> *mut u8 {
+    if is_small(size) {
+        // SAFETY: the size is within the bounds.
+        unsafe { pool.take(size) }
+    } else {
+        // SAFETY: the size is not 0.
+        expect(unsafe { alloc(layout(size)) }, size)
+    }
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// `block` came from [`obtain`] with that size, and nothing uses it any more.
+#[inline]
+unsafe fn release(pool: &mut Pool, block: *mut u8, size: usize) {
+    if is_small(size) {
+        // SAFETY: the block came from the pool.
+        unsafe { pool.give(block) };
+    } else {
+        // SAFETY: the block was allocated with this layout.
+        unsafe { dealloc(block, layout(size)) };
+    }
+}
+
+/// A block that the global allocator gave; that of a server aborts where it has none.
+fn expect(block: *mut u8, size: usize) -> *mut u8 {
+    if block.is_null() {
+        handle_alloc_error(layout(size));
+    }
+    block
 }
 
 fn layout(size: usize) -> Layout {

@@ -19,10 +19,16 @@ pub(crate) mod error_value;
 mod from_lua;
 mod invoke;
 mod memory;
+mod output;
+mod pool;
+mod shape;
 mod stack;
 mod state;
+#[cfg(fuzzing)]
+pub(crate) mod steps;
 mod sys;
 mod to_lua;
+mod view;
 
 pub(crate) use call::{redis_call, redis_pcall, with_arguments};
 pub use chunk::{CompileError, FunctionRef};
@@ -30,5 +36,9 @@ pub(crate) use clock::cpu_seconds;
 pub(crate) use entry::{NativeFn, NativeResult, Raised};
 pub use invoke::InvokeError;
 pub(crate) use memory::Shared;
+pub(crate) use output::{Full, Output};
+pub(crate) use shape::{Shape, Shapes, Spelled};
 pub(crate) use stack::{Kind, Stack};
 pub(crate) use state::State;
+pub(crate) use to_lua::grown;
+pub(crate) use view::{Items, Pairs, TableView, Value};

@@ -1,14 +1,19 @@
 //! The Lua stack as native functions see it: operations that neither raise nor run Lua code.
 
+use std::any::TypeId;
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
-use std::slice;
+use std::{ptr, slice};
 
 use mlua::ffi;
 
-use super::entry::{NativeResult, Raised};
+use super::entry::{self, NativeFn, NativeResult, Raised};
+use super::error_value::until_nul;
 use super::memory::Shared;
+use super::state;
 use super::sys;
 use crate::vm::context::RunContext;
+use crate::vm::number;
 
 /// The type of a Lua value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,13 @@ impl Kind {
 pub(crate) struct Stack<'vm> {
     l: *mut ffi::lua_State,
     shared: &'vm Shared,
+}
+
+/// What a userdata of ours holds, behind the type by which it is known.
+#[repr(C)]
+struct Data<T> {
+    holds: TypeId,
+    value: Cell<T>,
 }
 
 impl<'vm> Stack<'vm> {
@@ -96,6 +108,23 @@ impl<'vm> Stack<'vm> {
     #[inline]
     pub(crate) fn pop(&mut self, count: c_int) {
         self.set_top(-count - 1);
+    }
+
+    /// Removes the value at `index` from among the others.
+    pub(crate) fn remove(&mut self, index: c_int) {
+        // SAFETY: the state is live; callers name a value on the stack.
+        unsafe { ffi::lua_remove(self.l, index) };
+    }
+
+    /// Pops a value and keeps it; [`Stack::push_item`] of the registry brings it back.
+    pub(crate) fn anchor(&mut self) -> c_int {
+        // SAFETY: a value is on top; the allocator does not fail.
+        unsafe { ffi::luaL_ref(self.l, ffi::LUA_REGISTRYINDEX) }
+    }
+
+    /// Makes the table on top read-only, with everything reachable from it.
+    pub(crate) fn seal(&mut self) {
+        state::protect(self);
     }
 
     /// Makes room for `count` more values; false when Lua's limit is reached.
@@ -161,6 +190,26 @@ impl<'vm> Stack<'vm> {
         unsafe { ffi::lua_toboolean(self.l, index) != 0 }
     }
 
+    /// Runs `read` with the text of the argument at `position`, as [`Stack::text_argument`] gives it.
+    ///
+    /// # Errors
+    /// The argument is neither a string nor a number: Lua's error is raised.
+    pub(crate) fn with_text<R>(
+        &mut self,
+        position: c_int,
+        read: impl FnOnce(&mut Self, &[u8]) -> R,
+    ) -> Result<R, Raised> {
+        let text: *const [u8] = self.text_argument(position)?;
+        // A second reference keeps the string whatever becomes of the argument.
+        self.push_copy(position);
+        let anchor = self.anchor();
+        // SAFETY: the registry keeps the string, whose bytes neither move nor change.
+        let result = read(self, unsafe { &*text });
+        // SAFETY: the reference was made above.
+        unsafe { ffi::luaL_unref(self.l, ffi::LUA_REGISTRYINDEX, anchor) };
+        Ok(result)
+    }
+
     /// Pushes nil.
     #[inline]
     pub(crate) fn push_nil(&mut self) {
@@ -189,11 +238,139 @@ impl<'vm> Stack<'vm> {
         unsafe { ffi::lua_pushlstring_(self.l, bytes.as_ptr().cast(), bytes.len()) };
     }
 
+    /// Pushes the `len` bytes that the string at `index` has from `start` on, or an empty string if it
+    /// has fewer.
+    pub(crate) fn push_part(&mut self, index: c_int, start: usize, len: usize) {
+        let rest = self.bytes(index).and_then(|bytes| bytes.get(start..));
+        let part = rest.and_then(|rest| rest.get(..len)).unwrap_or_default();
+        // SAFETY: the state is live and has room; the string stays where it is while it is on the stack.
+        unsafe { ffi::lua_pushlstring_(self.l, part.as_ptr().cast(), part.len()) };
+    }
+
+    /// Pushes the light userdata with this address, which nothing ever follows.
+    #[inline]
+    pub(crate) fn push_pointer(&mut self, address: usize) {
+        // SAFETY: the state is live and has room.
+        unsafe { ffi::lua_pushlightuserdata(self.l, ptr::without_provenance_mut(address)) };
+    }
+
+    /// Pushes a function that runs `function`.
+    pub(crate) fn push_function(&mut self, function: NativeFn) {
+        // SAFETY: the state was made with what it shares, and has room.
+        unsafe { entry::push(self.l, function, 0) };
+    }
+
+    /// Pops a value and pushes a function that runs `function`, which finds the value by
+    /// [`Stack::data`].
+    pub(crate) fn push_closure(&mut self, function: NativeFn) {
+        // SAFETY: the state was made with what it shares, and has room; callers have a value on top.
+        unsafe { entry::push(self.l, function, 1) };
+    }
+
+    /// Pushes a userdata that holds `value`.
+    pub(crate) fn push_data<T: Copy + 'static>(&mut self, value: T) {
+        const { assert!(align_of::<Data<T>>() <= 8, "Lua's blocks are aligned for its own types") };
+        // SAFETY: the state is live and has room; the allocator does not fail.
+        let place = unsafe { ffi::lua_newuserdata(self.l, size_of::<Data<T>>()) };
+        let data = Data { holds: TypeId::of::<T>(), value: Cell::new(value) };
+        // SAFETY: the place is fresh, aligned and large enough.
+        unsafe { place.cast::<Data<T>>().write(data) };
+    }
+
+    /// What the userdata that belongs to the running function holds; see [`Stack::push_closure`].
+    ///
+    /// `None` if the function has none, or one that holds something else.
+    pub(crate) fn data<T: Copy + 'static>(&self) -> Option<&'vm Cell<T>> {
+        // SAFETY: an upvalue that is not there reads as no value.
+        unsafe { self.data_at(ffi::lua_upvalueindex(2)) }
+    }
+
+    /// What the userdata under the registry reference `anchor` holds.
+    pub(crate) fn anchored_data<T: Copy + 'static>(
+        &mut self,
+        anchor: c_int,
+    ) -> Option<&'vm Cell<T>> {
+        self.push_item(ffi::LUA_REGISTRYINDEX, anchor);
+        // SAFETY: a value is on top, and its anchor keeps it.
+        let data = unsafe { self.data_at(-1) };
+        self.pop(1);
+        data
+    }
+
+    /// What the userdata at `index` holds, if it was made by [`Stack::push_data`] for the type.
+    ///
+    /// # Safety
+    /// The value at `index` is none, or lives as long as the function that is on.
+    unsafe fn data_at<T: Copy + 'static>(&self, index: c_int) -> Option<&'vm Cell<T>> {
+        // SAFETY: the state is live.
+        let place = unsafe { ffi::lua_touserdata(self.l, index) };
+        // SAFETY: as above.
+        let size = unsafe { ffi::lua_objlen(self.l, index) };
+        if place.is_null() || size != size_of::<Data<T>>() {
+            return None;
+        }
+        // SAFETY: full userdata are only made by `push_data`, and each begins with its type.
+        let holds = unsafe { place.cast::<TypeId>().read() };
+        // SAFETY: it holds a `Data<T>`, by its size and type.
+        (holds == TypeId::of::<T>()).then(|| unsafe { &(*place.cast::<Data<T>>()).value })
+    }
+
+    /// Pops a value and puts it behind the `len` items of the list at `table`, which has nothing else
+    /// and must not be read-only.
+    ///
+    /// The list gets the room that it would get had it grown by assignments.
+    #[inline]
+    pub(crate) fn append(&mut self, table: c_int, len: c_int) {
+        // SAFETY: callers name such a table, with a value on top.
+        unsafe { sys::redlua_append(self.l, table, len) };
+    }
+
+    /// As [`Stack::append`], with a number that is not on the stack.
+    #[inline]
+    pub(crate) fn append_number(&mut self, table: c_int, len: c_int, value: f64) {
+        // SAFETY: callers name such a table.
+        unsafe { sys::redlua_appendnumber(self.l, table, len, value) };
+    }
+
+    /// As [`Stack::append`], with a string that is not on the stack.
+    #[inline]
+    pub(crate) fn append_bytes(&mut self, table: c_int, len: c_int, bytes: &[u8]) {
+        let (start, count) = (bytes.as_ptr().cast(), bytes.len());
+        // SAFETY: callers name such a table; the allocator does not fail.
+        unsafe { sys::redlua_appendstring(self.l, table, len, start, count) };
+    }
+
+    /// Gives the list at `table`, which has nothing else, room for `room` items.
+    pub(crate) fn fit_list(&mut self, table: c_int, room: c_int) {
+        // SAFETY: callers name such a table.
+        unsafe { sys::redlua_fitlist(self.l, table, room) };
+    }
+
+    /// Whether the run must end now: natives that may take long ask from time to time, and on true
+    /// return [`Raised`] with any value on top.
+    #[inline]
+    pub(crate) fn is_interrupted(&mut self) -> bool {
+        // SAFETY: the state is live; the poll runs on a stack with room.
+        unsafe { sys::redlua_pollend(self.l) != 0 }
+    }
+
     /// Pushes a copy of the value at `index`.
     #[inline]
     pub(crate) fn push_copy(&mut self, index: c_int) {
         // SAFETY: the state is live and has room.
         unsafe { ffi::lua_pushvalue(self.l, index) };
+    }
+
+    /// Pops a value and puts it where the value at `index` is.
+    pub(crate) fn replace(&mut self, index: c_int) {
+        // SAFETY: callers name a value.
+        unsafe { ffi::lua_replace(self.l, index) };
+    }
+
+    /// Moves the value on top to `index`, and those above it one up.
+    pub(crate) fn insert(&mut self, index: c_int) {
+        // SAFETY: callers name a value.
+        unsafe { ffi::lua_insert(self.l, index) };
     }
 
     /// Pushes an empty table.
@@ -299,14 +476,62 @@ impl<'vm> Stack<'vm> {
     }
 
     /// Raises the error for argument `position`, as `luaL_argerror` words it.
-    pub(crate) fn raise_argument(&mut self, position: c_int, problem: &str) -> NativeResult {
-        let name = self.function_name();
-        let message = format!("bad argument #{position} to '{name}' ({problem})");
-        self.raise(message.as_bytes())
+    ///
+    /// `problem` ends at a NUL, as a C string does.
+    pub(crate) fn raise_argument(&mut self, position: c_int, problem: &[u8]) -> NativeResult {
+        let (name, is_method) = self.called_as();
+        // The object of a method call is not counted.
+        let position = if is_method { position - 1 } else { position };
+        let mut message = match position {
+            0 if is_method => format!("calling '{name}' on bad self ("),
+            _ => format!("bad argument #{position} to '{name}' ("),
+        }
+        .into_bytes();
+        message.extend_from_slice(until_nul(problem));
+        message.push(b')');
+        self.raise(&message)
     }
 
-    /// The name by which the running function was called.
-    fn function_name(&self) -> String {
+    /// Raises the error for an argument that is not a `wanted`, as `luaL_typerror` words it.
+    pub(crate) fn raise_type(&mut self, position: c_int, wanted: &str) -> NativeResult {
+        let problem = format!("{wanted} expected, got {}", self.type_name(position));
+        self.raise_argument(position, problem.as_bytes())
+    }
+
+    /// The argument at `position` as a C `long`, as `luaL_checkinteger` reads it.
+    ///
+    /// # Errors
+    /// It is neither a number nor a string that reads as one: Lua's error is raised.
+    pub(crate) fn integer_argument(&mut self, position: c_int) -> Result<i64, Raised> {
+        let value = self.number_argument(position)?;
+        Ok(number::to_integer(value))
+    }
+
+    /// The argument at `position` as a number, as `luaL_checknumber` reads it.
+    ///
+    /// # Errors
+    /// As for [`Stack::integer_argument`].
+    pub(crate) fn number_argument(&mut self, position: c_int) -> Result<f64, Raised> {
+        match self.number(position) {
+            Some(value) => Ok(value),
+            None => Err(raised(self.raise_type(position, "number"))),
+        }
+    }
+
+    /// The argument at `position` as text, as `luaL_checklstring` reads it: a number becomes a string
+    /// in place.
+    ///
+    /// # Errors
+    /// It is neither a string nor a number: Lua's error is raised.
+    pub(crate) fn text_argument(&mut self, position: c_int) -> Result<&[u8], Raised> {
+        if !matches!(self.kind(position), Kind::String | Kind::Number) {
+            return Err(raised(self.raise_type(position, "string")));
+        }
+        Ok(self.string(position))
+    }
+
+    /// The name by which the running function was called, and whether as a method.
+    fn called_as(&self) -> (String, bool) {
         // SAFETY: an all-zero record is what `lua_getstack` expects to fill.
         let mut record: ffi::lua_Debug = unsafe { std::mem::zeroed() };
         // SAFETY: level 0 is the running function.
@@ -316,9 +541,11 @@ impl<'vm> Stack<'vm> {
         if found && !record.name.is_null() {
             // SAFETY: Lua gives a C string that lives as long as the function.
             let name = unsafe { CStr::from_ptr(record.name) };
-            return name.to_string_lossy().into_owned();
+            // SAFETY: as above.
+            let kind = unsafe { CStr::from_ptr(record.namewhat) };
+            return (name.to_string_lossy().into_owned(), kind == c"method");
         }
-        "?".to_owned()
+        ("?".to_owned(), false)
     }
 
     /// Pushes the table that answers for the missing global `name`, if there is one.
@@ -375,4 +602,9 @@ impl<'vm> Stack<'vm> {
     fn absolute(&self, index: c_int) -> c_int {
         if index < 0 && index > ffi::LUA_REGISTRYINDEX { self.top() + index + 1 } else { index }
     }
+}
+
+/// What a function that can only raise gave.
+fn raised(result: NativeResult) -> Raised {
+    result.err().unwrap_or(Raised)
 }

@@ -5,7 +5,6 @@ use std::ffi::{CStr, c_int, c_void};
 use mlua::ffi;
 
 use super::chunk::FunctionRef;
-use super::entry::{Binding, NativeFn, push};
 use super::memory::{Shared, allocate};
 use super::stack::{Kind, Stack};
 use super::sys;
@@ -14,9 +13,6 @@ use crate::dialect::Hosts;
 /// A Lua state and what lives as long as it does.
 pub(crate) struct State {
     l: *mut ffi::lua_State,
-    /// Referred to by the state's closures, so it goes after the state.
-    #[expect(clippy::vec_box, reason = "closures point to the bindings, which must not move")]
-    bindings: Vec<Box<Binding>>,
     shared: Box<Shared>,
     pub(super) anchors: Anchors,
 }
@@ -50,7 +46,12 @@ impl State {
         let l = unsafe { ffi::lua_newstate(allocate, data) };
         shared.leave_native();
         assert!(!l.is_null(), "the allocator does not fail while a native is on");
-        let mut state = Self { l, bindings: Vec::new(), shared, anchors: Anchors::default() };
+        // SAFETY: the state is live.
+        #[cfg(fuzzing)]
+        unsafe {
+            super::steps::count(l);
+        };
+        let mut state = Self { l, shared, anchors: Anchors::default() };
         state.open(&[
             (c"", ffi::luaopen_base),
             (c"table", ffi::luaopen_table),
@@ -86,17 +87,6 @@ impl State {
         work(&mut stack)
     }
 
-    /// Pushes a Lua function that runs `function`.
-    pub(crate) fn push_function(&mut self, function: NativeFn) {
-        let binding = Binding::new(function, &raw const *self.shared);
-        let pointer = &raw const *binding;
-        self.bindings.push(binding);
-        self.with_stack(|stack| {
-            // SAFETY: the binding is kept as long as the state; Lua has room for 20 values.
-            unsafe { push(stack.raw(), pointer) };
-        });
-    }
-
     /// Pops the function on top and makes it the error handler of every run.
     pub(crate) fn set_handler(&mut self) {
         self.anchors.handler = self.anchor();
@@ -104,8 +94,7 @@ impl State {
 
     /// Pops the value on top and keeps it; [`State::push_anchored`] brings it back.
     pub(crate) fn anchor(&mut self) -> c_int {
-        // SAFETY: a value is on top; the allocator does not fail.
-        self.with_stack(|stack| unsafe { ffi::luaL_ref(stack.raw(), ffi::LUA_REGISTRYINDEX) })
+        self.with_stack(|stack| stack.anchor())
     }
 
     fn anchor_bytes(&mut self, bytes: &[u8]) -> c_int {
@@ -149,7 +138,7 @@ impl State {
 
     /// Makes the table on top read-only, with everything reachable from it.
     pub(crate) fn seal_top(&mut self) {
-        self.with_stack(protect);
+        self.with_stack(|stack| stack.seal());
     }
 
     fn open(&mut self, libraries: &[(&CStr, ffi::lua_CFunction)]) {
@@ -198,7 +187,6 @@ impl Drop for State {
         unsafe { ffi::lua_close(self.l) };
         self.shared.leave_native();
         debug_assert_eq!(self.shared.used(), 0, "memory the state did not give back");
-        self.bindings.clear();
     }
 }
 
@@ -217,7 +205,7 @@ fn retain(stack: &mut Stack<'_>, keeps: &impl Fn(&[u8]) -> bool) {
 }
 
 /// Makes the table on top, the tables in it and their metatables read-only.
-fn protect(stack: &mut Stack<'_>) {
+pub(super) fn protect(stack: &mut Stack<'_>) {
     if stack.is_read_only(-1) {
         return;
     }

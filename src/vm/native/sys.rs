@@ -1,7 +1,8 @@
 //! What this project's edits add to Lua's C API.
 
+use std::ffi::{c_char, c_int, c_void};
+
 use mlua::ffi::lua_State;
-use std::ffi::c_int;
 
 unsafe extern "C-unwind" {
     /// Makes the table at `idx` read-only or writable; writing to a read-only table is an error.
@@ -14,4 +15,89 @@ unsafe extern "C-unwind" {
     pub fn redlua_rethrow(l: *mut lua_State);
     /// Whether the table at `idx` is read-only.
     pub fn lua_isreadonlytable(l: *mut lua_State, idx: c_int) -> c_int;
+    /// Pops a value and puts it behind the `len` items of the list at `idx`, which has nothing else.
+    pub fn redlua_append(l: *mut lua_State, idx: c_int, len: c_int);
+    /// As `redlua_append`, with a number.
+    pub fn redlua_appendnumber(l: *mut lua_State, idx: c_int, len: c_int, number: f64);
+    /// As `redlua_append`, with a string.
+    pub fn redlua_appendstring(
+        l: *mut lua_State,
+        idx: c_int,
+        len: c_int,
+        bytes: *const c_char,
+        count: usize,
+    );
+    /// Gives the array part of the table at `idx` room for `room` items, which are all it has.
+    pub fn redlua_fitlist(l: *mut lua_State, idx: c_int, room: c_int);
+    /// Pushes a table that has the keys of `table` where `table` has them, with the value false.
+    pub fn redlua_pushlike(l: *mut lua_State, table: *const c_void);
+    /// Pops a value, which becomes that of the pair at `place` in the table at `idx`.
+    pub fn redlua_setpair(l: *mut lua_State, idx: c_int, place: c_int);
+    /// As `redlua_setpair`, with a number.
+    pub fn redlua_setpairnumber(l: *mut lua_State, idx: c_int, place: c_int, number: f64);
+    /// As `redlua_setpair`, with a string.
+    pub fn redlua_setpairstring(
+        l: *mut lua_State,
+        idx: c_int,
+        place: c_int,
+        bytes: *const c_char,
+        count: usize,
+    );
+    /// Pushes key and value of the pair at `place` in the table at `idx`.
+    pub fn redlua_pushpair(l: *mut lua_State, idx: c_int, place: c_int);
+    /// Polls if the interrupt flag is set; whether the run must end. Never raises.
+    pub fn redlua_pollend(l: *mut lua_State) -> c_int;
+    /// Sets what decides whether a run whose interrupt flag is set must end.
+    #[cfg(fuzzing)]
+    pub fn redlua_setpoll(l: *mut lua_State, poll: unsafe extern "C" fn(*mut lua_State) -> c_int);
+    /// The interrupt flag of the VM; the VM clears it.
+    #[cfg(fuzzing)]
+    pub fn redlua_interruptflag(l: *mut lua_State) -> *mut c_int;
+    /// Where the parts of the table at `table` lie.
+    pub fn redlua_tableparts(table: *const c_void, parts: *mut TableParts);
+    /// The item `position` of the table, or Lua's nil.
+    pub fn redlua_tableitem(table: *const c_void, position: c_int) -> *const Slot;
+}
+
+/// A value where it lies: Lua's `TValue`.
+#[repr(C)]
+pub struct Slot {
+    pub value: SlotValue,
+    pub tag: c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union SlotValue {
+    pub pointer: *const c_void,
+    pub number: f64,
+    pub boolean: c_int,
+}
+
+/// A pair in the hash part of a table: Lua's `Node`.
+#[repr(C)]
+pub struct Node {
+    pub value: Slot,
+    pub key: Slot,
+    pub next: *const Node,
+}
+
+/// The parts of a table: `items` values at `array`, then `nodes` pairs at `node`.
+#[repr(C)]
+pub struct TableParts {
+    pub array: *const Slot,
+    pub node: *const Node,
+    pub metatable: *const c_void,
+    pub items: c_int,
+    pub nodes: c_int,
+}
+
+/// What lies before the bytes of a string: Lua's `TString`.
+#[repr(C)]
+pub struct StringHead {
+    next: *const c_void,
+    tag_and_marks: [u8; 4],
+    hash: u32,
+    seeded: u32,
+    pub len: u32,
 }

@@ -104,7 +104,7 @@ fn push_list(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, len: usize, depth: 
 ///
 /// Where stock lets a list grow, ours gets the same room at once: scripts see it in `#list` after they
 /// removed items, and in the order of `pairs` after they added some.
-pub(super) fn grown(len: usize) -> usize {
+pub(crate) fn grown(len: usize) -> usize {
     if len == 0 { 0 } else { len.next_power_of_two() }
 }
 

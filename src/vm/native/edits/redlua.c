@@ -3,6 +3,9 @@
 #define redlua_c
 #define LUA_CORE
 
+#include <stddef.h>
+#include <string.h>
+
 #include "lua.h"
 #include "lauxlib.h"
 #include "lualib.h"
@@ -13,6 +16,8 @@
 #include "lmem.h"
 #include "lobject.h"
 #include "lstate.h"
+#include "lstring.h"
+#include "ltable.h"
 
 
 /*
@@ -31,6 +36,141 @@ LUA_API void lua_enablereadonlytable (lua_State *L, int index, int enabled) {
 
 LUA_API int lua_isreadonlytable (lua_State *L, int index) {
   return cast(const Table *, lua_topointer(L, index))->readonly;
+}
+
+
+/*
+** Tables
+*/
+
+/* The host reads values where they lie and knows their layout by heart. */
+#define at(type,field,place) \
+  _Static_assert(offsetof(type, field) == (place), #type "." #field)
+
+_Static_assert(sizeof(TValue) == 16, "TValue");
+at(TValue, tt, 8);
+_Static_assert(sizeof(Node) == 40, "Node");
+at(Node, i_key, 16);
+_Static_assert(sizeof(TString) == 24, "TString");
+at(TString, tsv.len, 20);
+
+
+static Table *tableat (lua_State *L, int index) {
+  return hvalue(index > 0 ? L->base + index - 1 : L->top + index);
+}
+
+
+static TValue *newitem (lua_State *L, Table *t, int len) {
+  if (l_unlikely(len >= t->sizearray))
+    luaH_resizearray(L, t, len > 0 ? 2 * len : 1);
+  return &t->array[len];
+}
+
+
+LUA_API void redlua_append (lua_State *L, int index, int len) {
+  Table *t = tableat(L, index);
+  TValue *item = newitem(L, t, len);
+  L->top--;
+  setobj2t(L, item, L->top);
+  luaC_barriert(L, t, L->top);
+}
+
+
+LUA_API void redlua_appendnumber (lua_State *L, int index, int len,
+                                  lua_Number n) {
+  setnvalue(newitem(L, tableat(L, index), len), n);
+}
+
+
+LUA_API void redlua_appendstring (lua_State *L, int index, int len,
+                                  const char *s, size_t l) {
+  Table *t = tableat(L, index);
+  TValue *item;
+  TString *ts;
+  luaC_checkGC(L);
+  item = newitem(L, t, len);
+  ts = luaS_newlstr(L, s, l);
+  setsvalue2n(L, item, ts);
+  luaC_objbarriert(L, t, ts);
+}
+
+
+LUA_API void redlua_fitlist (lua_State *L, int index, int room) {
+  luaH_resizearray(L, tableat(L, index), room);
+}
+
+
+LUA_API void redlua_pushlike (lua_State *L, const void *table) {
+  const Table *from = cast(const Table *, table);
+  int size = sizenode(from);
+  Table *t;
+  Node *node;
+  int i;
+  luaC_checkGC(L);
+  t = luaH_new(L, 0, 0);
+  sethvalue(L, L->top, t);
+  L->top++;
+  node = luaM_newvector(L, size, Node);
+  memcpy(node, from->node, size * sizeof(Node));
+  for (i = 0; i < size; i++) {
+    if (gnext(node + i) != NULL)
+      gnext(node + i) = node + (gnext(node + i) - from->node);
+    if (!ttisnil(gval(node + i)))
+      setbvalue(gval(node + i), 0);
+  }
+  t->node = node;
+  t->lsizenode = from->lsizenode;
+  t->lastfree = node + (from->lastfree - from->node);
+  t->seeded = from->seeded;
+  t->flags = 0;  /* the keys may name metamethods */
+}
+
+
+LUA_API void redlua_setpair (lua_State *L, int index, int place) {
+  Table *t = tableat(L, index);
+  L->top--;
+  setobj2t(L, gval(gnode(t, place)), L->top);
+  luaC_barriert(L, t, L->top);
+}
+
+
+LUA_API void redlua_setpairnumber (lua_State *L, int index, int place,
+                                   lua_Number n) {
+  setnvalue(gval(gnode(tableat(L, index), place)), n);
+}
+
+
+LUA_API void redlua_setpairstring (lua_State *L, int index, int place,
+                                   const char *s, size_t l) {
+  Table *t = tableat(L, index);
+  TString *ts;
+  luaC_checkGC(L);
+  ts = luaS_newlstr(L, s, l);
+  setsvalue2n(L, gval(gnode(t, place)), ts);
+  luaC_objbarriert(L, t, ts);
+}
+
+
+LUA_API void redlua_pushpair (lua_State *L, int index, int place) {
+  const Node *node = gnode(tableat(L, index), place);
+  setobj2s(L, L->top, key2tval(node));
+  setobj2s(L, L->top + 1, gval(node));
+  L->top += 2;
+}
+
+
+LUA_API void redlua_tableparts (const void *table, redlua_TableParts *parts) {
+  const Table *t = cast(const Table *, table);
+  parts->array = t->array;
+  parts->node = t->node;
+  parts->metatable = t->metatable;
+  parts->items = t->sizearray;
+  parts->nodes = sizenode(t);
+}
+
+
+LUA_API const void *redlua_tableitem (const void *table, int position) {
+  return luaH_getnum(cast(Table *, table), position);
 }
 
 
@@ -62,15 +202,22 @@ static void startdying (lua_State *L, int status) {
 }
 
 
-void redluaD_interrupt (lua_State *L) {
+LUA_API int redlua_pollend (lua_State *L) {
   global_State *g = G(L);
-  if (!L->allowhook) return;  /* a finalizer, a hook or the poll itself */
+  if (!g->interrupt) return 0;
+  if (!L->allowhook) return 0;  /* a finalizer, a hook or the poll itself */
   if (!g->dying) {
     g->interrupt = 0;  /* before the poll, which must not miss a new request */
-    if (g->poll == NULL || !poll(L)) return;
+    if (g->poll == NULL || !poll(L)) return 0;
     if (!g->dying) startdying(L, LUA_ERRRUN);
   }
-  luaD_throw(L, g->dying);
+  return g->dying;
+}
+
+
+void redluaD_interrupt (lua_State *L) {
+  int status = redlua_pollend(L);
+  if (status != 0) luaD_throw(L, status);
 }
 
 

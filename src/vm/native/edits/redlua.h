@@ -18,6 +18,58 @@ LUA_API int lua_isreadonlytable (lua_State *L, int index);
 
 
 /*
+** Tables
+*/
+
+/* Pops a value that is not nil and puts it behind the `len` items of the list
+   at `index`, which has nothing else and is not read-only. The list grows as
+   it would by assignments. */
+LUA_API void redlua_append (lua_State *L, int index, int len);
+
+/* The same with a number or string that need not be on the stack. */
+LUA_API void redlua_appendnumber (lua_State *L, int index, int len,
+                                  lua_Number n);
+LUA_API void redlua_appendstring (lua_State *L, int index, int len,
+                                  const char *s, size_t l);
+
+/* Gives the array part of the table at `index` room for `room` items, which
+   are all it has. */
+LUA_API void redlua_fitlist (lua_State *L, int index, int room);
+
+/* Pushes a table that has the keys of `table` where `table` has them, all with
+   the value false. `table` has no array part, and only strings for keys. */
+LUA_API void redlua_pushlike (lua_State *L, const void *table);
+
+/* Pops a value that is not nil, which becomes the value of the pair at `place`
+   in the hash part of the table at `index`. */
+LUA_API void redlua_setpair (lua_State *L, int index, int place);
+
+/* The same with a number or string that need not be on the stack. */
+LUA_API void redlua_setpairnumber (lua_State *L, int index, int place,
+                                   lua_Number n);
+LUA_API void redlua_setpairstring (lua_State *L, int index, int place,
+                                   const char *s, size_t l);
+
+/* Pushes key and value of the pair at `place` in the hash part of the table at
+   `index`. */
+LUA_API void redlua_pushpair (lua_State *L, int index, int place);
+
+/* The parts of a table, for reading as long as nothing changes it. */
+typedef struct redlua_TableParts {
+  const void *array;  /* `items' values, nil among them */
+  const void *node;  /* `nodes' pairs, those with the value nil being none */
+  const void *metatable;
+  int items;
+  int nodes;
+} redlua_TableParts;
+
+LUA_API void redlua_tableparts (const void *table, redlua_TableParts *parts);
+
+/* The value of an item; nil if there is none. */
+LUA_API const void *redlua_tableitem (const void *table, int position);
+
+
+/*
 ** Source
 */
 
@@ -79,6 +131,11 @@ LUA_API void redlua_rethrow (lua_State *L);
 
 /* Polls if the flag is set; for functions of the host that loop. */
 LUA_API void redlua_check (lua_State *L);
+
+/* Polls if the flag is set, without raising: for functions of the host that
+   cannot be jumped over. Not 0 if the run must end, which it does when such a
+   function raises anything once nothing of it is left. */
+LUA_API int redlua_pollend (lua_State *L);
 
 /* Makes the VM of a dead run usable again and forgets the value of
    `redlua_setdeath`. */
