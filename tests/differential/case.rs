@@ -195,6 +195,11 @@ impl Entry {
     }
 }
 
+/// Bytes as `{hex = ".."}` holds them.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self::Plain(text.to_owned())

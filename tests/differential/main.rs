@@ -1,9 +1,9 @@
 //! The same scripts through stock's commands and through ours, on one server, in RESP2 and RESP3:
 //! replies must be the same bytes and the data must end up the same.
 //!
-//! Cases are data, one file per topic (`case.rs` says how they are written). With
-//! `REDLUA_ORACLE_ONLY=1` both sides are stock's, which needs no module and shows cases that depend
-//! on the time or on other cases.
+//! Cases are data, one file per topic (`case.rs` says how they are written), or made at random
+//! (`random.rs`). With `REDLUA_ORACLE_ONLY=1` both sides are stock's, which needs no module and shows
+//! cases that depend on the time or on other cases.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,6 +12,7 @@ mod allowed;
 mod case;
 mod comparison;
 mod generated;
+mod random;
 mod runner;
 
 use std::collections::HashSet;
@@ -43,7 +44,10 @@ suites! {
     acl
     api
     big
+    bit
     calls
+    cjson
+    cmsgpack
     compile
     connections
     conversions
@@ -56,6 +60,7 @@ suites! {
     replies
     shebang
     strings
+    structs
 }
 
 #[test]

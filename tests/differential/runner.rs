@@ -82,7 +82,8 @@ pub fn check_generated(topic: &str, generate: fn(&mut Client) -> Vec<Case>) {
     runner.check(topic, &cases);
 }
 
-fn door_under_test() -> Door {
+/// The side that is compared with stock.
+pub fn door_under_test() -> Door {
     match std::env::var_os("REDLUA_ORACLE_ONLY") {
         Some(_) => Door::Stock,
         None => Door::Ours,
@@ -151,8 +152,7 @@ impl Runner {
     pub fn compare(&mut self, stock: &Case, other: &Case, allowed: Option<&Allowed>) -> Verdict {
         let mut verdict = Verdict::default();
         for protocol in [2, 3] {
-            let left = self.run(stock, Door::Stock, protocol);
-            let right = self.run(other, self.other, protocol);
+            let (left, right) = self.run_both(stock, other, protocol);
             if let Some(difference) = difference(&left, &right, other) {
                 if allowed.is_some_and(|entry| covers(entry, &left, &right)) {
                     verdict.excused = true;
@@ -162,6 +162,16 @@ impl Runner {
             }
         }
         verdict
+    }
+
+    /// The server.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Runs one case through stock's door and another through the other door.
+    pub fn run_both(&mut self, stock: &Case, other: &Case, protocol: u8) -> (Outcome, Outcome) {
+        (self.run(stock, Door::Stock, protocol), self.run(other, self.other, protocol))
     }
 
     /// Runs a case through one door on a server without data and scripts.
