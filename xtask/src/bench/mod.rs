@@ -5,6 +5,8 @@
 //! faster. Processor time is what users feel; counted instructions repeat within some percent and
 //! are the figure to steer by.
 
+mod codec;
+mod document;
 mod instructions;
 mod processor_time;
 mod report;
@@ -24,7 +26,7 @@ use crate::system;
 
 use report::Report;
 use runner::Side;
-use workload::{WORKLOADS, Workload};
+use workload::{GROUPS, Group, Workload};
 
 /// Declares the verb.
 pub const VERB: Verb = Verb {
@@ -32,7 +34,7 @@ pub const VERB: Verb = Verb {
     summary: "measure scripts against stock Redis in the same server; above 1 the module is faster",
     flags: &[
         Flag { name: "--only", value: Some("NAME"), help: "one workload; may be given again" },
-        Flag { name: "--list", value: None, help: "list the workloads" },
+        Flag { name: "--list", value: None, help: "list the groups and their workloads" },
         Flag {
             name: "--rounds",
             value: Some("N"),
@@ -51,19 +53,19 @@ pub const VERB: Verb = Verb {
         },
         Flag { name: "--module", value: Some("PATH"), help: "a module built before" },
     ],
-    operands: None,
+    operands: Some("GROUP"),
     rest: None,
     run: bench,
 };
 
 fn bench(arguments: &Arguments) -> Result<()> {
+    let group = choose_group(arguments)?;
     if arguments.has("--list") {
-        for workload in WORKLOADS {
-            println!("{:<14} {}", workload.name, workload.title);
-        }
+        list(group);
         return Ok(());
     }
-    let workloads = choose(arguments)?;
+    let group = group.unwrap_or(&GROUPS[0]);
+    let workloads = choose(group, arguments)?;
     let counts = arguments.has("--instructions");
     let rounds = arguments.number("--rounds", 1..=10_000)?.unwrap_or(if counts { 5 } else { 30 });
     let module = find_module(arguments)?;
@@ -82,7 +84,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
         processor_time::measure(&plan, &folder, &workloads)?
     };
     println!("{}", report.to_markdown());
-    let file = write_json(&report)?;
+    let file = write_json(group, &report)?;
     eprintln!("also in {}", file.display());
     Ok(())
 }
@@ -125,17 +127,38 @@ impl Plan {
     }
 }
 
-fn choose(arguments: &Arguments) -> Result<Vec<&'static Workload>, UsageError> {
+fn choose_group(arguments: &Arguments) -> Result<Option<&'static Group>, UsageError> {
+    let Some(name) = arguments.operand() else {
+        return Ok(None);
+    };
+    let group = GROUPS.iter().find(|group| group.name == name);
+    group.map(Some).ok_or_else(|| {
+        let names: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
+        UsageError::new(format!("no group '{name}'; there are {}", names.join(", ")))
+    })
+}
+
+fn list(chosen: Option<&'static Group>) {
+    for group in GROUPS.iter().filter(|group| chosen.is_none_or(|one| one.name == group.name)) {
+        println!("{}:", group.name);
+        for workload in group.workloads {
+            println!("  {:<20} {}", workload.name, workload.title);
+        }
+    }
+}
+
+fn choose(group: &Group, arguments: &Arguments) -> Result<Vec<&'static Workload>, UsageError> {
     let mut chosen = Vec::new();
     for name in arguments.values("--only") {
-        let workload = WORKLOADS.iter().find(|workload| workload.name == name);
+        let workload = group.workloads.iter().find(|workload| workload.name == name);
         chosen.push(workload.ok_or_else(|| {
-            let names: Vec<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
-            UsageError::new(format!("no workload '{name}'; there are {}", names.join(", ")))
+            let names: Vec<_> = group.workloads.iter().map(|workload| workload.name).collect();
+            let (group, names) = (group.name, names.join(", "));
+            UsageError::new(format!("no workload '{name}' in '{group}'; there are {names}"))
         })?);
     }
     if chosen.is_empty() {
-        chosen.extend(WORKLOADS);
+        chosen.extend(group.workloads);
     }
     Ok(chosen)
 }
@@ -163,10 +186,15 @@ fn require_tools(arguments: &Arguments, counts: bool) -> Result<()> {
     system::ensure(&required)
 }
 
-fn write_json(report: &Report) -> Result<PathBuf> {
+fn write_json(group: &Group, report: &Report) -> Result<PathBuf> {
     let folder = module::target_dir()?.join("bench");
     std::fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{}.json", report.unit.name()));
+    let unit = report.unit.name();
+    let name = match group.name {
+        name if name == GROUPS[0].name => format!("{unit}.json"),
+        name => format!("{name}-{unit}.json"),
+    };
+    let file = folder.join(name);
     std::fs::write(&file, report.to_json())
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)

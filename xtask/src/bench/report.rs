@@ -183,11 +183,11 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::workload::WORKLOADS;
+    use super::super::workload::GROUPS;
     use super::*;
 
     fn report(unit: Unit) -> Report {
-        let mut row = Row::new(&WORKLOADS[0], 10);
+        let mut row = Row::new(&GROUPS[0].workloads[0], 10);
         for stock in [3.0, 1.0, 2.0] {
             row.cost.push(Pair { stock, module: 2.0 });
         }

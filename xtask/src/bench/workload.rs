@@ -1,7 +1,8 @@
-//! What is measured: scripts from the cheapest to the heaviest, each with the data it needs.
+//! What is measured, and the scripts from the cheapest to the heaviest, each with the data it needs.
 
 use anyhow::Result;
 
+use super::codec;
 use crate::client::Client;
 
 /// How a script is sent.
@@ -36,7 +37,8 @@ pub struct Workload {
 const NO_DATA: fn(&mut Client) -> Result<()> = |_| Ok(());
 const KEY: Option<&str> = Some("bench:key");
 
-const BASE: Workload = Workload {
+/// What a workload is unless it says otherwise.
+pub const BASE: Workload = Workload {
     name: "",
     title: "",
     door: Door::Sha,
@@ -47,8 +49,21 @@ const BASE: Workload = Workload {
     counted_runs: 400,
 };
 
-/// Every workload, in the order of the report.
-pub const WORKLOADS: &[Workload] = &[
+/// Workloads that are measured together.
+pub struct Group {
+    /// How it is named on the command line.
+    pub name: &'static str,
+    /// Its members, in the order of the report.
+    pub workloads: &'static [Workload],
+}
+
+/// Every group; the first one is measured when none is named.
+pub const GROUPS: &[Group] = &[
+    Group { name: "scripts", workloads: SCRIPTS },
+    Group { name: "codec", workloads: codec::WORKLOADS },
+];
+
+const SCRIPTS: &[Workload] = &[
     Workload {
         name: "return-1",
         title: "`return 1`",
@@ -159,10 +174,11 @@ mod tests {
 
     #[test]
     fn names_are_distinct_and_bodies_are_there() {
-        for (at, workload) in WORKLOADS.iter().enumerate() {
+        let all: Vec<_> = GROUPS.iter().flat_map(|group| group.workloads).collect();
+        for (at, workload) in all.iter().enumerate() {
             assert!(!workload.name.is_empty() && !workload.title.is_empty());
             assert!(!(workload.body)().is_empty(), "{}", workload.name);
-            assert!(WORKLOADS.iter().skip(at + 1).all(|other| other.name != workload.name));
+            assert!(all[at + 1..].iter().all(|other| other.name != workload.name));
         }
         assert!((2048..2200).contains(&two_kilobytes().len()));
     }
