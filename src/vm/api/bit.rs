@@ -9,7 +9,7 @@ register!(LUA_API: TOBIT: ApiSpec = ApiSpec {
     name: "tobit",
     signature: "bit.tobit(number)",
     summary: "Returns the low 32 bits of a number as a signed integer.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, |bits| bits))),
 });
 register!(LUA_API: BNOT: ApiSpec = ApiSpec {
@@ -17,7 +17,7 @@ register!(LUA_API: BNOT: ApiSpec = ApiSpec {
     name: "bnot",
     signature: "bit.bnot(number)",
     summary: "Returns the complement of a number's bits.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, |bits| !bits))),
 });
 register!(LUA_API: BAND: ApiSpec = ApiSpec {
@@ -25,7 +25,7 @@ register!(LUA_API: BAND: ApiSpec = ApiSpec {
     name: "band",
     signature: "bit.band(number, ...)",
     summary: "Returns the bits that all numbers have.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left & right))),
 });
 register!(LUA_API: BOR: ApiSpec = ApiSpec {
@@ -33,7 +33,7 @@ register!(LUA_API: BOR: ApiSpec = ApiSpec {
     name: "bor",
     signature: "bit.bor(number, ...)",
     summary: "Returns the bits that any of the numbers has.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left | right))),
 });
 register!(LUA_API: BXOR: ApiSpec = ApiSpec {
@@ -41,7 +41,7 @@ register!(LUA_API: BXOR: ApiSpec = ApiSpec {
     name: "bxor",
     signature: "bit.bxor(number, ...)",
     summary: "Returns the bits that an odd count of the numbers has.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left ^ right))),
 });
 register!(LUA_API: LSHIFT: ApiSpec = ApiSpec {
@@ -49,7 +49,7 @@ register!(LUA_API: LSHIFT: ApiSpec = ApiSpec {
     name: "lshift",
     signature: "bit.lshift(number, count)",
     summary: "Shifts bits to the left, by a count modulo 32.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::wrapping_shl))),
 });
 register!(LUA_API: RSHIFT: ApiSpec = ApiSpec {
@@ -57,7 +57,7 @@ register!(LUA_API: RSHIFT: ApiSpec = ApiSpec {
     name: "rshift",
     signature: "bit.rshift(number, count)",
     summary: "Shifts bits to the right, by a count modulo 32, and zeros in.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::wrapping_shr))),
 });
 register!(LUA_API: ARSHIFT: ApiSpec = ApiSpec {
@@ -65,7 +65,7 @@ register!(LUA_API: ARSHIFT: ApiSpec = ApiSpec {
     name: "arshift",
     signature: "bit.arshift(number, count)",
     summary: "Shifts bits to the right, by a count modulo 32, and copies of the highest bit in.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| {
         shift(stack, |bits, count| (bits as i32).wrapping_shr(count) as u32)
     })),
@@ -75,7 +75,7 @@ register!(LUA_API: ROL: ApiSpec = ApiSpec {
     name: "rol",
     signature: "bit.rol(number, count)",
     summary: "Rotates bits to the left, by a count modulo 32.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::rotate_left))),
 });
 register!(LUA_API: ROR: ApiSpec = ApiSpec {
@@ -83,7 +83,7 @@ register!(LUA_API: ROR: ApiSpec = ApiSpec {
     name: "ror",
     signature: "bit.ror(number, count)",
     summary: "Rotates bits to the right, by a count modulo 32.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::rotate_right))),
 });
 register!(LUA_API: BSWAP: ApiSpec = ApiSpec {
@@ -91,7 +91,7 @@ register!(LUA_API: BSWAP: ApiSpec = ApiSpec {
     name: "bswap",
     signature: "bit.bswap(number)",
     summary: "Returns the four bytes of a number in reverse.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, u32::swap_bytes))),
 });
 register!(LUA_API: TOHEX: ApiSpec = ApiSpec {
@@ -99,7 +99,7 @@ register!(LUA_API: TOHEX: ApiSpec = ApiSpec {
     name: "tohex",
     signature: "bit.tohex(number [, digits])",
     summary: "Returns the low bits in hexadecimal, 8 digits unless told; in capitals if told below zero.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(tohex)),
 });
 

@@ -13,14 +13,14 @@ use crate::vm::codec::json::{
 use crate::vm::libraries;
 use crate::vm::native::{Full, Kind, NativeResult, Output, Raised, Stack};
 
-const BEYOND: ApiContexts = ApiContexts::ALL.union(ApiContexts::BEYOND_STOCK);
+const BEYOND: ApiContexts = ApiContexts::RUN.union(ApiContexts::BEYOND_STOCK);
 
 register!(LUA_API: ENCODE: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode",
     signature: "cjson.encode(value)",
     summary: "Returns a value as JSON text.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode)),
 });
 register!(LUA_API: DECODE: ApiSpec = ApiSpec {
@@ -28,7 +28,7 @@ register!(LUA_API: DECODE: ApiSpec = ApiSpec {
     name: "decode",
     signature: "cjson.decode(text)",
     summary: "Returns the value that a JSON text stands for.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode)),
 });
 register!(LUA_API: ENCODE_SPARSE_ARRAY: ApiSpec = ApiSpec {
@@ -37,7 +37,7 @@ register!(LUA_API: ENCODE_SPARSE_ARRAY: ApiSpec = ApiSpec {
     signature: "cjson.encode_sparse_array([convert [, ratio [, safe]]])",
     summary: "Sets and returns what becomes of lists with gaps: from item `safe` on, one that spans more \
         than `ratio` times its items is an error, or an object if `convert`.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_sparse_array)),
 });
 register!(LUA_API: ENCODE_MAX_DEPTH: ApiSpec = ApiSpec {
@@ -45,7 +45,7 @@ register!(LUA_API: ENCODE_MAX_DEPTH: ApiSpec = ApiSpec {
     name: "encode_max_depth",
     signature: "cjson.encode_max_depth([depth])",
     summary: "Sets and returns how deep tables may be nested to be encoded.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_max_depth)),
 });
 register!(LUA_API: DECODE_MAX_DEPTH: ApiSpec = ApiSpec {
@@ -53,7 +53,7 @@ register!(LUA_API: DECODE_MAX_DEPTH: ApiSpec = ApiSpec {
     name: "decode_max_depth",
     signature: "cjson.decode_max_depth([depth])",
     summary: "Sets and returns how deep arrays and objects may be nested to be decoded.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode_max_depth)),
 });
 register!(LUA_API: ENCODE_NUMBER_PRECISION: ApiSpec = ApiSpec {
@@ -61,7 +61,7 @@ register!(LUA_API: ENCODE_NUMBER_PRECISION: ApiSpec = ApiSpec {
     name: "encode_number_precision",
     signature: "cjson.encode_number_precision([digits])",
     summary: "Sets and returns the significant digits of encoded numbers, 1 to 14.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_number_precision)),
 });
 register!(LUA_API: ENCODE_KEEP_BUFFER: ApiSpec = ApiSpec {
@@ -69,7 +69,7 @@ register!(LUA_API: ENCODE_KEEP_BUFFER: ApiSpec = ApiSpec {
     name: "encode_keep_buffer",
     signature: "cjson.encode_keep_buffer([keep])",
     summary: "Sets and returns a flag without effect: buffers are always kept as long as it pays.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_keep_buffer)),
 });
 register!(LUA_API: ENCODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
@@ -77,7 +77,7 @@ register!(LUA_API: ENCODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
     name: "encode_invalid_numbers",
     signature: "cjson.encode_invalid_numbers([\"off\"|\"on\"|\"null\"])",
     summary: "Sets and returns whether NaN and infinities are errors, written, or written as null.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_invalid_numbers)),
 });
 register!(LUA_API: DECODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
@@ -85,7 +85,7 @@ register!(LUA_API: DECODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
     name: "decode_invalid_numbers",
     signature: "cjson.decode_invalid_numbers([\"off\"|\"on\"])",
     summary: "Sets and returns whether NaN, infinities and hexadecimal numbers are decoded.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode_invalid_numbers)),
 });
 register!(LUA_API: NEW: ApiSpec = ApiSpec {
@@ -93,7 +93,7 @@ register!(LUA_API: NEW: ApiSpec = ApiSpec {
     name: "new",
     signature: "cjson.new()",
     summary: "Returns another cjson with settings of its own.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(new)),
 });
 register!(LUA_API: NULL: ApiSpec = ApiSpec {
@@ -101,7 +101,7 @@ register!(LUA_API: NULL: ApiSpec = ApiSpec {
     name: "null",
     signature: "cjson.null",
     summary: "What null is decoded to, and is encoded as null.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Value(Push(|stack| stack.push_pointer(0))),
 });
 register!(LUA_API: NAME: ApiSpec = ApiSpec {
@@ -109,7 +109,7 @@ register!(LUA_API: NAME: ApiSpec = ApiSpec {
     name: "_NAME",
     signature: "cjson._NAME",
     summary: "The name of the library.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Text("cjson"),
 });
 register!(LUA_API: VERSION: ApiSpec = ApiSpec {
@@ -117,7 +117,7 @@ register!(LUA_API: VERSION: ApiSpec = ApiSpec {
     name: "_VERSION",
     signature: "cjson._VERSION",
     summary: "The version of the library it is equal to.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Text("2.1.0"),
 });
 register!(LUA_API: EMPTY: ApiSpec = ApiSpec {

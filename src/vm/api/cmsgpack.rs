@@ -12,7 +12,7 @@ register!(LUA_API: PACK: ApiSpec = ApiSpec {
     name: "pack",
     signature: "cmsgpack.pack(value [, value ...])",
     summary: "Returns its arguments as MessagePack, one after the other.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(pack)),
 });
 register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
@@ -20,7 +20,7 @@ register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
     name: "unpack",
     signature: "cmsgpack.unpack(text)",
     summary: "Returns all values of a MessagePack text.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack)),
 });
 register!(LUA_API: UNPACK_ONE: ApiSpec = ApiSpec {
@@ -28,7 +28,7 @@ register!(LUA_API: UNPACK_ONE: ApiSpec = ApiSpec {
     name: "unpack_one",
     signature: "cmsgpack.unpack_one(text [, offset])",
     summary: "Returns the offset behind the value at an offset, -1 at the end, and the value.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack_one)),
 });
 register!(LUA_API: UNPACK_LIMIT: ApiSpec = ApiSpec {
@@ -36,7 +36,7 @@ register!(LUA_API: UNPACK_LIMIT: ApiSpec = ApiSpec {
     name: "unpack_limit",
     signature: "cmsgpack.unpack_limit(text, limit [, offset])",
     summary: "Returns the offset behind at most so many values, -1 at the end, and the values.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack_limit)),
 });
 register!(LUA_API: NAME: ApiSpec = ApiSpec {
@@ -44,7 +44,7 @@ register!(LUA_API: NAME: ApiSpec = ApiSpec {
     name: "_NAME",
     signature: "cmsgpack._NAME",
     summary: "The name of the library.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Text("cmsgpack"),
 });
 register!(LUA_API: VERSION: ApiSpec = ApiSpec {
@@ -52,7 +52,7 @@ register!(LUA_API: VERSION: ApiSpec = ApiSpec {
     name: "_VERSION",
     signature: "cmsgpack._VERSION",
     summary: "The version of the library whose behaviour this one has.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Text("lua-cmsgpack 0.4.0"),
 });
 register!(LUA_API: COPYRIGHT: ApiSpec = ApiSpec {
@@ -60,7 +60,7 @@ register!(LUA_API: COPYRIGHT: ApiSpec = ApiSpec {
     name: "_COPYRIGHT",
     signature: "cmsgpack._COPYRIGHT",
     summary: "The copyright line of the server's own library.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::HostText(|host| {
         let owner = if host.is(Hosts::Valkey) { "Redis Ltd." } else { "Salvatore Sanfilippo" };
         Some(format!("Copyright (C) 2012, {owner}"))
@@ -71,7 +71,7 @@ register!(LUA_API: DESCRIPTION: ApiSpec = ApiSpec {
     name: "_DESCRIPTION",
     signature: "cmsgpack._DESCRIPTION",
     summary: "What the library is, in a few words.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Text("MessagePack C implementation for Lua"),
 });
 

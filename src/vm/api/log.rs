@@ -8,7 +8,7 @@ use crate::resp::{ERRORS, ErrorSpec};
 use crate::vm::native::{NativeResult, Raised, Stack, error_value};
 use crate::vm::number;
 
-const EVERYWHERE: ApiContexts = ApiContexts::all();
+const EVERYWHERE: ApiContexts = ApiContexts::ALL;
 
 register!(LUA_API: LOG: ApiSpec = ApiSpec {
     table: "redis",

@@ -13,7 +13,7 @@ register!(LUA_API: PACK: ApiSpec = ApiSpec {
     name: "pack",
     signature: "struct.pack(format, value, ...)",
     summary: "Returns a string with the values as bytes, one after another as the format says.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(pack)),
 });
 register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
@@ -21,7 +21,7 @@ register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
     name: "unpack",
     signature: "struct.unpack(format, bytes [, start])",
     summary: "Returns the values found in a string, and the position behind them.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack)),
 });
 register!(LUA_API: SIZE: ApiSpec = ApiSpec {
@@ -29,7 +29,7 @@ register!(LUA_API: SIZE: ApiSpec = ApiSpec {
     name: "size",
     signature: "struct.size(format)",
     summary: "Returns how many bytes a format takes.",
-    contexts: ApiContexts::ALL,
+    contexts: ApiContexts::RUN,
     member: Member::Function(Function(size)),
 });
 

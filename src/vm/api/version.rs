@@ -9,7 +9,7 @@ register!(LUA_API: REDIS_VERSION: ApiSpec = ApiSpec {
     name: "REDIS_VERSION",
     signature: "redis.REDIS_VERSION",
     summary: "The Redis version the server is compatible with, as text.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostText(|host| Some(text(host.redis_version))),
 });
 register!(LUA_API: REDIS_VERSION_NUM: ApiSpec = ApiSpec {
@@ -17,7 +17,7 @@ register!(LUA_API: REDIS_VERSION_NUM: ApiSpec = ApiSpec {
     name: "REDIS_VERSION_NUM",
     signature: "redis.REDIS_VERSION_NUM",
     summary: "The Redis version the server is compatible with, one byte per part.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| Some(f64::from(host.redis_version))),
 });
 register!(LUA_API: SERVER_NAME: ApiSpec = ApiSpec {
@@ -25,7 +25,7 @@ register!(LUA_API: SERVER_NAME: ApiSpec = ApiSpec {
     name: "SERVER_NAME",
     signature: "server.SERVER_NAME",
     summary: "The name of the server, redis or valkey.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostText(|host| Some(match host.flavour {
         Flavour::Redis => "redis".to_owned(),
         Flavour::Valkey => "valkey".to_owned(),
@@ -36,7 +36,7 @@ register!(LUA_API: SERVER_VERSION: ApiSpec = ApiSpec {
     name: "SERVER_VERSION",
     signature: "server.SERVER_VERSION",
     summary: "The version of the server, as text; on Redis.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostText(|host| redis_only(host).then(|| text(host.version))),
 });
 register!(LUA_API: SERVER_VERSION_NUM: ApiSpec = ApiSpec {
@@ -44,7 +44,7 @@ register!(LUA_API: SERVER_VERSION_NUM: ApiSpec = ApiSpec {
     name: "SERVER_VERSION_NUM",
     signature: "server.SERVER_VERSION_NUM",
     summary: "The version of the server, one byte per part; on Redis.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| redis_only(host).then(|| f64::from(host.version))),
 });
 register!(LUA_API: VALKEY_VERSION: ApiSpec = ApiSpec {
@@ -52,7 +52,7 @@ register!(LUA_API: VALKEY_VERSION: ApiSpec = ApiSpec {
     name: "VALKEY_VERSION",
     signature: "server.VALKEY_VERSION",
     summary: "The version of the server, as text; on Valkey.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostText(|host| host.is(Hosts::Valkey).then(|| text(host.version))),
 });
 register!(LUA_API: VALKEY_VERSION_NUM: ApiSpec = ApiSpec {
@@ -60,7 +60,7 @@ register!(LUA_API: VALKEY_VERSION_NUM: ApiSpec = ApiSpec {
     name: "VALKEY_VERSION_NUM",
     signature: "server.VALKEY_VERSION_NUM",
     summary: "The version of the server, one byte per part; on Valkey.",
-    contexts: ApiContexts::all(),
+    contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| host.is(Hosts::Valkey).then(|| f64::from(host.version))),
 });
 
