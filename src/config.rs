@@ -16,6 +16,8 @@ pub static CONFIGS: [ConfigSpec];
 pub enum Unit {
     /// Bytes; `kb`, `mb` and `gb` may be written after the number.
     Bytes,
+    /// Nothing: 0 is `no` and 1 is `yes`.
+    Switch,
 }
 
 /// One setting.
@@ -30,6 +32,8 @@ pub struct ConfigSpec {
     pub range: (i64, i64),
     /// The value it starts with.
     pub default: i64,
+    /// It is read when the module is loaded and cannot be set after that.
+    pub fixed: bool,
     /// The present value.
     pub value: &'static AtomicI64,
 }
@@ -38,6 +42,7 @@ const MB: i64 = 1024 * 1024;
 
 static MEMORY_LIMIT_VALUE: AtomicI64 = AtomicI64::new(256 * MB);
 static MAX_SCRIPT_SIZE_VALUE: AtomicI64 = AtomicI64::new(16 * MB);
+static PERSIST_VALUE: AtomicI64 = AtomicI64::new(1);
 
 register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
     name: c"memory-limit",
@@ -45,6 +50,7 @@ register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
     unit: Unit::Bytes,
     range: (2 * MB, i64::MAX),
     default: 256 * MB,
+    fixed: false,
     value: &MEMORY_LIMIT_VALUE,
 });
 register!(CONFIGS: MAX_SCRIPT_SIZE: ConfigSpec = ConfigSpec {
@@ -53,7 +59,17 @@ register!(CONFIGS: MAX_SCRIPT_SIZE: ConfigSpec = ConfigSpec {
     unit: Unit::Bytes,
     range: (1, 1024 * MB),
     default: 16 * MB,
+    fixed: false,
     value: &MAX_SCRIPT_SIZE_VALUE,
+});
+register!(CONFIGS: PERSIST: ConfigSpec = ConfigSpec {
+    name: c"persist",
+    summary: "Whether function libraries are saved and sent to new replicas; with no, a server without the module loads the data.",
+    unit: Unit::Switch,
+    range: (0, 1),
+    default: 1,
+    fixed: true,
+    value: &PERSIST_VALUE,
 });
 
 /// Bytes a VM may hold.
@@ -64,6 +80,11 @@ pub(crate) fn memory_limit() -> usize {
 /// Bytes of the longest script that is compiled.
 pub(crate) fn max_script_size() -> usize {
     as_size(&MAX_SCRIPT_SIZE)
+}
+
+/// Whether libraries are written to RDB and AOF base files and sent in full synchronizations.
+pub fn persists() -> bool {
+    PERSIST.value.load(Ordering::Relaxed) != 0
 }
 
 fn as_size(config: &ConfigSpec) -> usize {

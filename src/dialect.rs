@@ -70,4 +70,16 @@ impl Dialect {
     pub const fn has_os(self) -> bool {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
     }
+
+    /// The version of the server's own RDB format.
+    ///
+    /// Stock: `rdb.h` `RDB_VERSION`.
+    pub const fn rdb_version(self) -> u16 {
+        match self.flavour {
+            Flavour::Valkey if self.version >= version(9, 0, 0) => 80,
+            Flavour::Redis if self.version >= version(7, 4, 0) => 12,
+            Flavour::Redis if self.version < version(7, 2, 0) => 10,
+            Flavour::Redis | Flavour::Valkey => 11,
+        }
+    }
 }

@@ -1,5 +1,7 @@
-//! Runs scripts for the fuzz targets in `fuzz/`: whole runs over a host without a server.
+//! What the fuzz targets in `fuzz/` call: whole runs of scripts over a host without a server, and the
+//! payloads of libraries.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 
@@ -9,12 +11,17 @@ use crate::engine::{Engine, RunRequest, Source};
 use crate::host::ServerHost;
 use crate::policy::admission::Access;
 use crate::resp::{Encoder, RespVersion};
+use crate::script::payload::{self, PayloadError};
 use crate::vm::steps;
 
 /// Bytes the VM may hold.
 const MEMORY: i64 = 64 * 1024 * 1024;
 /// Steps a run may take: calls, rounds of loops, stretches of long library functions.
 const STEPS: u32 = 20_000;
+/// The RDB format that payloads are read and written in.
+const RDB_VERSION: u16 = 10;
+/// Bytes that packed texts may have together.
+const PACKED: usize = 16 * 1024 * 1024;
 
 thread_local! {
     static ENGINE: RefCell<Engine> = RefCell::new(engine());
@@ -84,6 +91,25 @@ pub fn check_within(limit: u32, script: &str, args: &[&[u8]]) {
             panic!("{}", text.escape_ascii());
         }
     }
+}
+
+/// Puts the footer under what shall be read as a payload.
+pub fn seal_payload(body: &[u8]) -> Vec<u8> {
+    payload::seal(body.to_vec(), RDB_VERSION)
+}
+
+/// Reads the texts in a payload.
+///
+/// # Errors
+/// As [`payload::restore`] and the texts it gives.
+pub fn restore_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, PayloadError> {
+    let texts = payload::restore(payload, RDB_VERSION, PACKED)?;
+    texts.map(|text| text.map(Cow::into_owned)).collect()
+}
+
+/// Writes the payload that holds these texts.
+pub fn dump_payload(texts: &[Vec<u8>]) -> Vec<u8> {
+    payload::dump(texts.iter().map(Vec::as_slice), RDB_VERSION, true)
 }
 
 fn engine() -> Engine {

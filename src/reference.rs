@@ -55,6 +55,7 @@ fn usage(args: &[Arg]) -> String {
 fn word(arg: &Arg) -> String {
     match arg.kind {
         ArgKind::Token(token) => token.to_owned(),
+        ArgKind::NamedText(token) => format!("{token} {}", arg.name),
         ArgKind::OneOf(choices) => choices.iter().map(word).collect::<Vec<_>>().join(" | "),
         ArgKind::Text | ArgKind::Integer | ArgKind::Key => arg.name.to_owned(),
     }
@@ -99,7 +100,8 @@ fn place(contexts: ApiContexts) -> &'static str {
 fn configuration() -> String {
     let mut page = format!("{NOTE}# Settings\n\n");
     page.push_str(
-        "In `redis.conf` and with `CONFIG GET` and `CONFIG SET`, on a running server too.\n",
+        "In `redis.conf`, and on a running server with `CONFIG GET` and `CONFIG SET` too, which cannot change\n\
+         what is set when the module is loaded only.\n",
     );
     for config in sorted_configs() {
         let _ = writeln!(page, "\n## redlua.{}\n\n{}\n", name(config), config.summary);
@@ -120,12 +122,26 @@ fn name(config: &ConfigSpec) -> &str {
 
 /// The line on type, range and default, as `module.conf` has it too.
 fn range(config: &ConfigSpec) -> String {
-    let Unit::Bytes = config.unit;
-    let largest = match config.range.1 {
-        i64::MAX => "no upper limit".to_owned(),
-        largest => bytes(largest),
-    };
-    format!("Bytes, {} to {largest}, default {}.", bytes(config.range.0), bytes(config.default))
+    let start = if config.fixed { " Set when the module is loaded only." } else { "" };
+    let default = value(config);
+    match (config.unit, config.range) {
+        (Unit::Switch, _) => format!("yes or no, default {default}.{start}"),
+        (Unit::Bytes, (least, i64::MAX)) => {
+            format!("Bytes, {} to no upper limit, default {default}.{start}", bytes(least))
+        }
+        (Unit::Bytes, (least, most)) => {
+            format!("Bytes, {} to {}, default {default}.{start}", bytes(least), bytes(most))
+        }
+    }
+}
+
+/// The default as `redis.conf` has it.
+fn value(config: &ConfigSpec) -> String {
+    match (config.unit, config.default) {
+        (Unit::Bytes, default) => bytes(default),
+        (Unit::Switch, 0) => "no".to_owned(),
+        (Unit::Switch, _) => "yes".to_owned(),
+    }
 }
 
 fn bytes(value: i64) -> String {
@@ -199,7 +215,7 @@ fn module_conf_has_every_setting() {
         for wanted in [
             format!("# {}\n", config.summary),
             format!("# {}\n", range(config)),
-            format!("# redlua.{} {}\n", name(config), bytes(config.default)),
+            format!("# redlua.{} {}\n", name(config), value(config)),
         ] {
             assert!(text.contains(&wanted), "module.conf lacks: {wanted}");
         }

@@ -14,9 +14,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("host", &["dialect", "policy", "resp"]),
     ("vm", &["dialect", "host", "policy", "resp", "script"]),
     ("engine", &["config", "dialect", "host", "policy", "resp", "script", "vm"]),
-    ("commands", &["dialect", "engine", "host", "policy", "resp"]),
+    ("commands", &["config", "dialect", "engine", "host", "policy", "resp", "script"]),
     ("redis", &["commands", "config", "dialect", "engine", "host", "policy", "resp"]),
-    ("fuzzing", &["config", "dialect", "engine", "host", "policy", "resp", "vm"]),
+    ("fuzzing", &["config", "dialect", "engine", "host", "policy", "resp", "script", "vm"]),
     ("reference", &["commands", "config", "dialect", "resp", "script", "vm"]),
 ];
 

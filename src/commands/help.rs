@@ -4,15 +4,18 @@ use super::spec::COMMANDS;
 use crate::dialect::{Dialect, Hosts};
 use crate::resp::ReplySink;
 
-/// Replies with the HELP of `container`.
+/// Replies with the HELP of `container`, whose subcommands stock explains in this order.
 ///
 /// Stock: `networking.c` `addReplyHelp`.
-pub(super) fn help(container: &str, dialect: Dialect, reply: &mut impl ReplySink) {
+pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mut impl ReplySink) {
     let mut subcommands: Vec<_> = COMMANDS
         .iter()
         .filter(|spec| spec.subcommand().is_some_and(|(of, own)| of == container && own != "HELP"))
         .collect();
-    subcommands.sort_by_key(|spec| spec.name);
+    subcommands.sort_by_key(|spec| {
+        let own = spec.subcommand().map_or("", |(_, own)| own);
+        (order.iter().position(|name| *name == own), own)
+    });
 
     let title = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let about_help =

@@ -2,6 +2,8 @@
 
 mod eval;
 mod evalsha;
+mod fcall;
+mod function;
 mod help;
 mod probe;
 mod script;

@@ -50,6 +50,8 @@ bitflags::bitflags! {
         const NO_SLOWLOG = 1 << 9;
         /// Is fast.
         const FAST = 1 << 10;
+        /// Runs while a script keeps the server busy.
+        const ALLOW_BUSY = 1 << 11;
     }
 }
 
@@ -89,6 +91,8 @@ pub enum ArgKind {
     Key,
     /// The argument's own name, as a token.
     Token(&'static str),
+    /// Any text, after a token.
+    NamedText(&'static str),
     /// One of several.
     OneOf(&'static [Arg]),
 }
@@ -137,6 +141,8 @@ impl Arg {
 pub struct Invocation<'a, S> {
     /// The arguments after the command's name, subcommand names excluded.
     pub args: &'a [&'a [u8]],
+    /// The name of the subcommand, as the client wrote it.
+    pub subcommand: &'a [u8],
     /// The engine.
     pub engine: &'a Engine,
     /// The server, for a run.
@@ -154,6 +160,8 @@ pub struct CommandSpec {
     pub name: &'static str,
     /// The stock command it is the counterpart of.
     pub replaces: Option<&'static str>,
+    /// The stock command whose right a caller needs, where there is no counterpart.
+    pub needs: Option<&'static str>,
     /// One line on what it does.
     pub summary: &'static str,
     /// Its cost.
@@ -183,6 +191,7 @@ impl CommandSpec {
     pub const DEFAULT: Self = Self {
         name: "",
         replaces: None,
+        needs: None,
         summary: "",
         complexity: "",
         since: "",
@@ -200,6 +209,20 @@ impl CommandSpec {
     pub fn subcommand(&self) -> Option<(&'static str, &'static str)> {
         self.name.split_once('|')
     }
+}
+
+register!(ERRORS: WRONG_USAGE: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
+    "A subcommand gets more arguments than it takes.",
+));
+
+/// The error of a subcommand of `container` that gets more arguments than it takes.
+///
+/// Stock: `networking.c` `addReplySubcommandSyntaxError`.
+pub(super) fn wrong_usage(container: &str, subcommand: &[u8], dialect: Dialect) -> ErrorReply {
+    let shown = subcommand.get(..128).unwrap_or(subcommand);
+    ErrorReply::with(&WRONG_USAGE, dialect, &[shown, container.as_bytes()])
 }
 
 /// The error of a command in which a bug was met.

@@ -1,5 +1,6 @@
 //! Runs scripts: joins the cache, policy and the VM.
 
+mod functions;
 mod request;
 mod run;
 mod scripts;
@@ -7,6 +8,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
 pub use state::flushes_in_background;
 pub use state::{Engine, EngineStats, FlushMode};

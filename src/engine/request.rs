@@ -56,15 +56,27 @@ impl<'a> RunRequest<'a> {
     pub(super) fn inputs(&self, dialect: Dialect) -> Result<Inputs<'a>, ErrorReply> {
         let (count, rest) = self.arguments.split_first().unwrap_or((&NOTHING, &[]));
         let count = integer(count).ok_or_else(|| ErrorReply::new(&KEYS_NOT_A_NUMBER, dialect))?;
-        if count < 0 {
-            return Err(ErrorReply::new(&NEGATIVE_KEYS, dialect));
-        }
-        usize::try_from(count)
-            .ok()
-            .and_then(|count| rest.split_at_checked(count))
-            .map(|(keys, args)| Inputs { keys, args })
-            .ok_or_else(|| ErrorReply::new(&TOO_MANY_KEYS, dialect))
+        split(count, rest, dialect)
     }
+}
+
+/// Splits arguments into `count` keys and the others.
+///
+/// # Errors
+/// There are not so many.
+pub(super) fn split<'a>(
+    count: i64,
+    arguments: &'a [&'a [u8]],
+    dialect: Dialect,
+) -> Result<Inputs<'a>, ErrorReply> {
+    if count < 0 {
+        return Err(ErrorReply::new(&NEGATIVE_KEYS, dialect));
+    }
+    usize::try_from(count)
+        .ok()
+        .and_then(|count| arguments.split_at_checked(count))
+        .map(|(keys, args)| Inputs { keys, args })
+        .ok_or_else(|| ErrorReply::new(&TOO_MANY_KEYS, dialect))
 }
 
 /// An integer in the only form Redis takes: no sign but a minus, no blanks, no leading zeros.

@@ -11,7 +11,7 @@ use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::{Origin, Sha1};
-use crate::vm::{Inputs, InvokeError, RunContext};
+use crate::vm::{Inputs, InvokeError, RunContext, RunName};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
@@ -46,7 +46,7 @@ impl Engine {
             .then(|| inputs.keys.first().map(|key| key_slot(key)));
         let run = RunContext {
             host,
-            script: found.sha1,
+            name: RunName::Script(found.sha1),
             grant,
             server,
             state: RunState::new(slot.flatten()),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::functions::Libraries;
 use crate::config;
 use crate::dialect::Dialect;
 use crate::script::ScriptCache;
-use crate::vm::{FunctionRef, Random, Vm};
+use crate::vm::{FunctionRef, Purpose, Random, Vm};
 
 /// Whether a flush frees memory before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,14 @@ pub struct EngineStats {
     pub evicted_scripts: u64,
     /// Bytes of the cached scripts' texts and of the cache itself.
     pub scripts_memory: usize,
-    /// Bytes the VM holds.
+    /// Bytes the VM of scripts holds.
     pub vm_memory: usize,
+    /// Libraries that are loaded.
+    pub libraries: usize,
+    /// Functions they registered.
+    pub functions: usize,
+    /// Bytes the VM of functions holds.
+    pub function_vm_memory: usize,
     /// Runs started since the server started.
     pub runs: u64,
     /// Runs that ended with an error.
@@ -65,6 +72,17 @@ impl Drop for BackgroundFlush {
     }
 }
 
+/// Drops `garbage` in a thread.
+fn free_in_background<T: Send + 'static>(garbage: T) {
+    let going = BackgroundFlush::begin();
+    let thread = thread::Builder::new().name("redlua-flush".to_owned());
+    // Without a thread the closure is dropped here, and what it holds with it.
+    drop(thread.spawn(move || {
+        drop(garbage);
+        drop(going);
+    }));
+}
+
 /// A compiled script and the VM it belongs to, by generation.
 #[derive(Clone, Copy)]
 pub(super) struct Compiled {
@@ -81,6 +99,11 @@ pub struct Engine {
     vm: RefCell<Rc<Vm>>,
     /// Counts VMs, so that what was compiled in an earlier one is known.
     pub(super) generation: Cell<u64>,
+    pub(super) libraries: RefCell<Libraries>,
+    /// The VM of functions, once there are any.
+    function_vm: RefCell<Option<Rc<Vm>>>,
+    /// Counts those VMs.
+    pub(super) function_generation: Cell<u64>,
     random: Arc<Random>,
     /// Evictions in caches that were flushed.
     evicted_before: Cell<u64>,
@@ -96,8 +119,11 @@ impl Engine {
         Self {
             dialect,
             cache: RefCell::default(),
-            vm: RefCell::new(Self::make_vm(dialect, &random)),
+            vm: RefCell::new(Self::make_vm(Purpose::Scripts, dialect, &random)),
             generation: Cell::new(0),
+            libraries: RefCell::default(),
+            function_vm: RefCell::default(),
+            function_generation: Cell::new(0),
             random,
             evicted_before: Cell::new(0),
             runs: Cell::new(0),
@@ -120,13 +146,7 @@ impl Engine {
         // A VM that a run still holds goes with that run.
         let vm = Rc::into_inner(self.replace_vm());
         if mode == FlushMode::Async {
-            let going = BackgroundFlush::begin();
-            let thread = thread::Builder::new().name("redlua-flush".to_owned());
-            // Without a thread the closure is dropped here, and what it holds with it.
-            drop(thread.spawn(move || {
-                drop((cache, vm));
-                drop(going);
-            }));
+            free_in_background((cache, vm));
         }
     }
 
@@ -149,22 +169,61 @@ impl Engine {
 
     fn replace_vm(&self) -> Rc<Vm> {
         self.generation.set(self.generation.get() + 1);
-        self.vm.replace(Self::make_vm(self.dialect, &self.random))
+        self.vm.replace(Self::make_vm(Purpose::Scripts, self.dialect, &self.random))
     }
 
-    fn make_vm(dialect: Dialect, random: &Arc<Random>) -> Rc<Vm> {
-        Rc::new(Vm::new(dialect, Arc::clone(random), config::memory_limit()))
+    fn make_vm(purpose: Purpose, dialect: Dialect, random: &Arc<Random>) -> Rc<Vm> {
+        Rc::new(Vm::new(purpose, dialect, Arc::clone(random), config::memory_limit()))
+    }
+
+    /// The VM of functions, kept alive by the caller whatever happens to the engine's.
+    pub(super) fn function_vm(&self) -> Rc<Vm> {
+        if self.function_vm.borrow().as_ref().is_some_and(|vm| vm.is_poisoned()) {
+            self.rebuild_function_vm();
+        }
+        let mut present = self.function_vm.borrow_mut();
+        let vm = present
+            .get_or_insert_with(|| Self::make_vm(Purpose::Functions, self.dialect, &self.random));
+        vm.set_limits(config::memory_limit(), config::max_script_size());
+        Rc::clone(vm)
+    }
+
+    /// Throws the VM of functions away; libraries are loaded anew when needed.
+    pub(super) fn rebuild_function_vm(&self) {
+        self.rebuilt_vms.set(self.rebuilt_vms.get() + 1);
+        drop(self.take_function_vm());
+    }
+
+    /// Drops all libraries and the VM their functions are in.
+    ///
+    /// Stock: `functions.c` `functionsLibCtxClearCurrent`.
+    pub fn flush_libraries(&self, mode: FlushMode) {
+        // Libraries refer to their functions by number, so only the texts are left of them without it.
+        drop(self.libraries.take());
+        let vm = self.take_function_vm().and_then(Rc::into_inner);
+        if mode == FlushMode::Async {
+            free_in_background(vm);
+        }
+    }
+
+    fn take_function_vm(&self) -> Option<Rc<Vm>> {
+        self.function_generation.set(self.function_generation.get() + 1);
+        self.function_vm.take()
     }
 
     /// Figures for `INFO`.
     pub fn stats(&self) -> EngineStats {
         let cache = self.cache.borrow();
+        let libraries = self.libraries.borrow();
         EngineStats {
             cached_scripts: cache.len(),
             evictable_scripts: cache.evictable_len(),
             evicted_scripts: self.evicted_before.get() + cache.evicted_total(),
             scripts_memory: cache.memory_bytes(),
             vm_memory: self.vm.borrow().memory(),
+            libraries: libraries.iter().len(),
+            functions: libraries.count_functions(),
+            function_vm_memory: self.function_vm.borrow().as_ref().map_or(0, |vm| vm.memory()),
             runs: self.runs.get(),
             failed_runs: self.failed_runs.get(),
             rebuilt_vms: self.rebuilt_vms.get(),

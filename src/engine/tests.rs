@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Engine, FlushMode, RunRequest, Source};
+use super::{Engine, FlushMode, FunctionCall, RestorePolicy, RunRequest, Source};
 use crate::dialect::Dialect;
 use crate::host::{LogLevel, ServerHost};
 use crate::policy::admission::Access;
@@ -18,7 +18,7 @@ register!(LUA_API: PANIC: ApiSpec = ApiSpec {
     name: "panic",
     signature: "redis.panic()",
     summary: "Panics, to see that the server survives it.",
-    contexts: ApiContexts::EVAL,
+    contexts: ApiContexts::ALL,
     member: Member::Function(Function(|_| panic!("asked for by a test"))),
 });
 
@@ -473,4 +473,326 @@ fn cjson_goes_beyond_stock_where_it_is_asked_to() {
         let reply = run(&engine, &format!("return tostring({script})"));
         assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()), "{script}");
     }
+}
+
+/// Loads a library; gives its name or the error.
+fn load(engine: &Engine, code: &str, replace: bool) -> String {
+    match engine.load_library(&ServerHost::default(), code.as_bytes(), replace) {
+        Ok(name) => String::from_utf8_lossy(&name).into_owned(),
+        Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
+    }
+}
+
+/// Calls a function without keys and arguments; gives the reply as a RESP2 client reads it.
+fn call(engine: &Engine, name: &str) -> String {
+    let mut reply = Encoder::new(RespVersion::Resp2);
+    let call =
+        FunctionCall { name: name.as_bytes(), arguments: &[b"0"], access: Access::ReadWrite };
+    match engine.call_function(&ServerHost::default(), call, &mut reply) {
+        Ok(()) => String::from_utf8_lossy(&reply.out).into_owned(),
+        Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
+    }
+}
+
+/// A library of one function, which returns `result`.
+fn library(name: &str, function: &str, result: &str) -> String {
+    format!(
+        "#!lua name={name}\nredis.register_function('{function}', function() return {result} end)"
+    )
+}
+
+/// The names of the libraries and of their functions.
+fn names(engine: &Engine) -> Vec<String> {
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let libraries = engine.libraries();
+    libraries
+        .iter()
+        .map(|library| {
+            let functions: Vec<String> =
+                library.functions.iter().map(|function| text(&function.name)).collect();
+            format!("{}: {}", text(&library.name), functions.join(" "))
+        })
+        .collect()
+}
+
+const NOT_FOUND: &str = "-ERR Function not found";
+
+#[test]
+fn libraries_that_are_not_sound_change_nothing() {
+    let engine = engine();
+    load(&engine, &library("lib", "f", "1"), false);
+    for (code, expected) in [
+        ("return 1", "-ERR Missing library metadata"),
+        ("#!lua name=x", "-ERR Invalid library metadata"),
+        ("#!lua\n", "-ERR Library name was not given"),
+        (
+            "#!lua name=x name=y\n",
+            "-ERR Invalid metadata value, name argument was given multiple times",
+        ),
+        ("#!lua name=x y\n", "-ERR Invalid metadata value given: y"),
+        ("#!js name=x\n", "-ERR Engine 'js' not found"),
+        (
+            "#!lua name=x-y\n",
+            "-ERR Library names can only contain letters, numbers, or underscores(_)",
+        ),
+        ("#!lua name=x\n", "-ERR No functions registered"),
+        ("#!lua name=x\nbad(", "-ERR Error compiling function: user_function:2: "),
+        ("#!lua name=x\nreturn redis.call('get', 'k')", "-ERR Error registering functions: "),
+        ("#!lua name=x\nreturn KEYS", "-ERR Error registering functions: ERR user_function:2: "),
+        ("#!lua name=x\nx = 1", "-ERR Error registering functions: ERR user_function:2: "),
+        (
+            "#!lua name=x\nredis.register_function('g', function() end) return none",
+            "-ERR Error registering functions: ",
+        ),
+        ("#!lua name=x\nredis.register_function('g', 1)", "-ERR Error registering functions: ERR "),
+        (
+            "#!lua name=x\nfor _ = 1, 2 do redis.register_function('g', function() end) end",
+            "-ERR Error registering functions: ERR Function already exists in the library",
+        ),
+        (
+            "#!lua name=x\nredis.register_function('bad name', function() end)",
+            "-ERR Error registering functions: ERR ",
+        ),
+    ] {
+        for replace in [false, true] {
+            let reply = load(&engine, code, replace);
+            assert!(reply.starts_with(expected), "{code}: {reply}");
+            let code = code.replace("name=x", "name=lib");
+            let reply = load(&engine, &code, replace);
+            assert!(reply.starts_with('-'), "{code}: {reply}");
+            assert_eq!(names(&engine), ["lib: f"], "{code}");
+            assert_eq!(call(&engine, "f"), ":1\r\n", "{code}");
+            assert_eq!(call(&engine, "g"), NOT_FOUND, "{code}");
+        }
+    }
+    assert_eq!(engine.stats().rebuilt_vms, 0);
+}
+
+#[test]
+fn names_of_functions_are_the_same_in_any_case_and_of_libraries_not() {
+    let engine = engine();
+    assert_eq!(load(&engine, &library("lib", "Func", "1"), false), "lib");
+    assert_eq!(call(&engine, "fUNC"), ":1\r\n");
+    assert_eq!(
+        load(&engine, &library("LIB", "FUNC", "2"), false),
+        "-ERR Function FUNC already exists"
+    );
+    assert_eq!(load(&engine, &library("LIB", "other", "2"), false), "LIB");
+    assert_eq!(names(&engine), ["LIB: other", "lib: Func"]);
+    // Of two in one library the first is found, also when the library is gone for a while.
+    let both = "#!lua name=both
+        redis.register_function('x', function() return 'x' end)
+        redis.register_function('X', function() return 'X' end)";
+    assert_eq!(load(&engine, both, false), "both");
+    assert_eq!(call(&engine, "x"), "$1\r\nx\r\n");
+    assert_eq!(call(&engine, "X"), "$1\r\nx\r\n");
+    assert!(load(&engine, &library("both", "func", "1"), true).starts_with('-'));
+    assert_eq!(call(&engine, "X"), "$1\r\nx\r\n");
+    assert!(engine.delete_library(b"BOTH").is_err());
+    assert!(engine.delete_library(b"both").is_ok());
+    assert_eq!(call(&engine, "x"), NOT_FOUND);
+}
+
+#[test]
+fn a_library_replaces_its_own_functions_and_no_others() {
+    let engine = engine();
+    load(&engine, &library("a", "fa", "1"), false);
+    load(&engine, &library("b", "fb", "2"), false);
+    assert_eq!(load(&engine, &library("a", "fa", "3"), false), "-ERR Library 'a' already exists");
+    assert_eq!(load(&engine, &library("a", "FB", "3"), true), "-ERR Function FB already exists");
+    assert_eq!(call(&engine, "fa"), ":1\r\n");
+    assert_eq!(load(&engine, &library("a", "new", "3"), true), "a");
+    assert_eq!(call(&engine, "fa"), NOT_FOUND);
+    assert_eq!(call(&engine, "new"), ":3\r\n");
+    assert_eq!(names(&engine), ["a: new", "b: fb"]);
+    let before = engine.stats().function_vm_memory;
+    for round in 0..2_000 {
+        load(&engine, &library("a", "new", &round.to_string()), true);
+    }
+    assert_eq!(call(&engine, "new"), ":1999\r\n");
+    let after = engine.stats().function_vm_memory;
+    assert!(after < before + 500_000, "{before} bytes became {after}");
+}
+
+/// A library that counts its calls, and does what costs the virtual machine.
+const FRAGILE: &str = "#!lua name=fragile
+    local n = 0
+    redis.register_function('count', function() n = n + 1 return n end)
+    redis.register_function('panic', function() return redis.panic() end)
+    redis.register_function('eat', function() return pcall(string.rep, 'x', 1e9) end)";
+
+#[test]
+fn libraries_are_loaded_again_after_their_vm_is_lost() {
+    let engine = engine();
+    assert_eq!(load(&engine, FRAGILE, false), "fragile");
+    load(&engine, &library("kept", "kept", "'kept'"), false);
+    let before = names(&engine);
+    for round in 0..2 {
+        let losses: [(&str, &dyn Fn() -> String); 5] = [
+            ("internal error", &|| call(&engine, "panic")),
+            ("not enough memory", &|| call(&engine, "eat")),
+            ("internal error", &|| load(&engine, "#!lua name=x\nredis.panic()", false)),
+            ("not enough memory", &|| load(&engine, "#!lua name=x\n('x'):rep(1e9)", false)),
+            ("not enough memory", &|| {
+                load(
+                    &engine,
+                    "#!lua name=kept\n('x'):gsub('x', function() ('x'):rep(1e9) end)",
+                    true,
+                )
+            }),
+        ];
+        for (number, (expected, lose)) in losses.into_iter().enumerate() {
+            assert_eq!(call(&engine, "count"), ":1\r\n");
+            assert_eq!(call(&engine, "count"), ":2\r\n");
+            let reply = lose();
+            assert!(reply.starts_with("-ERR ") && reply.contains(expected), "{number}: {reply}");
+            assert_eq!(engine.stats().rebuilt_vms, round * 5 + number as u64 + 1);
+            assert_eq!(names(&engine), before);
+            assert_eq!(call(&engine, "kept"), "$4\r\nkept\r\n");
+        }
+    }
+    // What is lost can still be replaced and deleted.
+    call(&engine, "panic");
+    assert_eq!(load(&engine, &library("kept", "kept", "2"), true), "kept");
+    assert!(engine.delete_library(b"fragile").is_ok());
+    assert_eq!(call(&engine, "kept"), ":2\r\n");
+    assert_eq!(call(&engine, "count"), NOT_FOUND);
+    // Scripts have a virtual machine of their own.
+    assert_eq!(run(&engine, "return 1"), ":1\r\n");
+}
+
+#[test]
+fn garbage_of_loading_does_not_fail_the_next_load() {
+    let engine = engine();
+    for size in 2_000_000..2_000_200 {
+        let code = format!(
+            "#!lua name=lib\nlocal n = #('x'):rep({size})
+            redis.register_function('f', function() return n end)"
+        );
+        assert_eq!(load(&engine, &code, true), "lib");
+        assert_eq!(call(&engine, "f"), format!(":{size}\r\n"));
+    }
+    assert_eq!(engine.stats().rebuilt_vms, 0);
+}
+
+#[test]
+fn a_set_of_libraries_is_put_to_use_whole_or_not_at_all() {
+    let engine = engine();
+    let host = ServerHost::default();
+    let stage = |codes: &[String]| {
+        let mut staged = engine.stage();
+        for code in codes {
+            assert_eq!(engine.stage_library(&host, &mut staged, code.as_bytes(), false), Ok(()));
+        }
+        staged
+    };
+    let adopt = |codes: &[String], policy| match engine.adopt(stage(codes), policy) {
+        Ok(()) => "+OK".to_owned(),
+        Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
+    };
+    let (a, b) = (library("a", "fa", "1"), library("b", "fb", "1"));
+    assert_eq!(adopt(&[a.clone(), b], RestorePolicy::Append), "+OK");
+    let new = [library("0", "f0", "2"), library("b", "fb", "2")];
+    assert_eq!(adopt(&new, RestorePolicy::Append), "-ERR Library b already exists");
+    let taken = [library("0", "f0", "2"), library("b", "FA", "2")];
+    assert_eq!(adopt(&taken, RestorePolicy::Replace), "-ERR Function FA already exists");
+    assert_eq!(names(&engine), ["a: fa", "b: fb"]);
+    assert_eq!(call(&engine, "fb"), ":1\r\n");
+    assert_eq!(adopt(&new, RestorePolicy::Replace), "+OK");
+    assert_eq!(names(&engine), ["0: f0", "a: fa", "b: fb"]);
+    assert_eq!(call(&engine, "fb"), ":2\r\n");
+    assert_eq!(adopt(&taken, RestorePolicy::Flush), "+OK");
+    assert_eq!(names(&engine), ["0: f0", "b: FA"]);
+    assert_eq!(call(&engine, "fa"), ":2\r\n");
+
+    // Within a set names are taken too.
+    let mut staged = stage(&[library("x", "f", "1")]);
+    for code in [library("x", "g", "1"), library("y", "F", "1"), "#!lua name=z\nbad(".to_owned()] {
+        assert!(
+            engine.stage_library(&host, &mut staged, code.as_bytes(), false).is_err(),
+            "{code}"
+        );
+    }
+    engine.drop_staged(staged);
+    assert_eq!(call(&engine, "f"), NOT_FOUND);
+
+    // The virtual machine may be lost on the way.
+    let mut staged = stage(&[library("x", "f", "'x'")]);
+    load(&engine, "#!lua name=y\nredis.panic()", false);
+    let code = library("y", "g", "'y'");
+    assert_eq!(engine.stage_library(&host, &mut staged, code.as_bytes(), false), Ok(()));
+    assert_eq!(engine.adopt(staged, RestorePolicy::Append), Ok(()));
+    for (name, expected) in [("f", "$1\r\nx\r\n"), ("g", "$1\r\ny\r\n"), ("fa", ":2\r\n")] {
+        assert_eq!(call(&engine, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_chunk_becomes_a_library() {
+    let engine = engine();
+    let host = ServerHost::default();
+    let create = |name: &str, chunk: &str, replace| match engine.create_function(
+        &host,
+        name.as_bytes(),
+        Some(b"it's \"described\""),
+        chunk.as_bytes(),
+        replace,
+    ) {
+        Ok(()) => "+OK".to_owned(),
+        Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),
+    };
+    assert_eq!(create("f", "return #KEYS + #ARGV", false), "+OK");
+    assert_eq!(call(&engine, "F"), ":0\r\n");
+    assert_eq!(create("F", "return 1", false), "-ERR Function already exists");
+    assert!(
+        create("F", "end", true).starts_with("-ERR Error compiling function: user_function:1:")
+    );
+    assert_eq!(names(&engine), ["f: f"]);
+    assert_eq!(create("F", "return 1", true), "+OK");
+    assert_eq!(names(&engine), ["F: F"]);
+    load(&engine, &library("lib", "g", "2"), false);
+    assert_eq!(create("g", "return 3", true), "-ERR Function already exists");
+    assert_eq!(create("lib", "return 3", true), "-ERR Library 'lib' already exists");
+    assert_eq!(call(&engine, "g"), ":2\r\n");
+    // What begins and ends like one, but is none, is not to be replaced.
+    let alike = "#!lua name=h\nredis.register_function{function_name='h', callback=function(KEYS, ARGV, ...)
+end} redis.register_function{function_name='i', callback=function()
+end}\n";
+    assert_eq!(load(&engine, alike, false), "h");
+    for name in ["h", "i"] {
+        assert_eq!(create(name, "return 3", true), "-ERR Function already exists");
+    }
+    let libraries = engine.libraries();
+    assert_eq!(libraries.find(b"i").map(|(library, _)| library.source()), Some(alike.as_bytes()));
+    let (library, function) = libraries.find(b"f").unzip();
+    assert_eq!(function.and_then(|it| it.description.as_deref()), Some(&b"it's \"described\""[..]));
+    assert_eq!(library.map(|library| library.source()), Some(&b"return 1"[..]));
+}
+
+#[test]
+fn flushed_libraries_are_gone_and_their_memory_with_them() {
+    let engine = engine();
+    for mode in [FlushMode::Sync, FlushMode::Async] {
+        load(&engine, FRAGILE, false);
+        assert_eq!(call(&engine, "count"), ":1\r\n");
+        let stats = engine.stats();
+        assert_eq!((stats.libraries, stats.functions), (1, 3));
+        assert!(stats.function_vm_memory > 0);
+        engine.flush_libraries(mode);
+        let stats = engine.stats();
+        assert_eq!((stats.libraries, stats.functions, stats.function_vm_memory), (0, 0, 0));
+        assert_eq!(call(&engine, "count"), NOT_FOUND);
+    }
+}
+
+#[test]
+fn a_payload_cannot_hold_a_library_that_never_ends() {
+    let engine = engine();
+    let host = ServerHost::default();
+    let mut staged = engine.stage();
+    let code = b"#!lua name=endless\nwhile true do end";
+    let error = engine.stage_library(&host, &mut staged, code, false).expect_err("it never ends");
+    assert_eq!(error.line(), b"ERR Error registering functions: ERR FUNCTION LOAD timeout");
+    let code = b"#!lua name=sound\nredis.register_function('f', function() end)";
+    assert_eq!(engine.stage_library(&host, &mut staged, code, false), Ok(()));
 }

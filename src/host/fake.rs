@@ -98,6 +98,18 @@ impl Host for FakeHost {
         false
     }
 
+    fn packs_strings(&self) -> bool {
+        true
+    }
+
+    fn replicate(&self) {}
+
+    fn replicate_as(&self, _: &[&[u8]]) {}
+
+    fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply> {
+        Ok(Vec::new())
+    }
+
     fn log(&self, level: LogLevel, line: &[u8]) {
         self.lines.borrow_mut().push((level, line.to_vec()));
     }

@@ -89,6 +89,22 @@ pub trait Host {
     /// Whether the server frees flushed memory in the background when a client does not say how.
     fn flushes_lazily(&self) -> bool;
 
+    /// Whether the server packs strings in its RDB files.
+    fn packs_strings(&self) -> bool;
+
+    /// Sends the command that is running to replicas and to the append-only file, as it was given.
+    fn replicate(&self);
+
+    /// Sends another command to replicas and to the append-only file in the place of the one that is
+    /// running.
+    fn replicate_as(&self, argv: &[&[u8]]);
+
+    /// The libraries of the server's own engine, as `FUNCTION DUMP` gives them.
+    ///
+    /// # Errors
+    /// The server's, if it refuses the command.
+    fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply>;
+
     /// Writes a line to the server's log.
     fn log(&self, level: LogLevel, line: &[u8]);
 }

@@ -83,14 +83,24 @@ unsafe fn run(index: usize, ctx: *mut RedisModuleCtx, argv: &[*mut RedisModuleSt
         return;
     }
     let words = if spec.subcommand().is_some() { 2 } else { 1 };
+    let subcommand = match argv.get(1) {
+        // SAFETY: the string is live as long as the bytes are used.
+        Some(string) if words == 2 => unsafe { bytes(*string) },
+        _ => b"",
+    };
     // SAFETY: the strings are live as long as the bytes are used.
     let args = argv.iter().skip(words).map(|string| unsafe { bytes(*string) });
     let args: SmallVec<[&[u8]; 16]> = args.collect();
     // SAFETY: the context outlives the host.
     let host = unsafe { RedisHost::new(ctx, module) };
     let Some(handler) = spec.handler else { return };
-    let mut invocation =
-        Invocation { args: &args, engine: &module.engine, host: &host, reply: &mut reply };
+    let mut invocation = Invocation {
+        args: &args,
+        subcommand,
+        engine: &module.engine,
+        host: &host,
+        reply: &mut reply,
+    };
     if let Err(error) = handler(&mut invocation) {
         reply.error(error.line());
     }

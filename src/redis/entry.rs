@@ -1,6 +1,7 @@
 //! Loading and unloading the module.
 
-use std::ffi::{CStr, CString, c_int};
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -9,8 +10,9 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleStrin
 use super::api::{self, api};
 use super::facts::FactsCache;
 use super::global::{self, Module};
+use super::persistence::{self, Loading};
 use super::user::StockCommands;
-use super::{config, info, register};
+use super::{aof, config, info, register};
 use crate::dialect::{Dialect, Flavour, version};
 use crate::engine::{self, Engine};
 
@@ -78,17 +80,23 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     register::register(ctx).map_err(|name| format!("the server refused the command {name}"))?;
     config::register(ctx).map_err(|name| format!("bad value for the setting {name:?}"))?;
     info::register(ctx);
+    persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
+    aof::register(ctx);
     let module = Module {
         engine: Engine::new(dialect),
         facts: FactsCache::default(),
         stock: StockCommands::new(),
+        writes_allowed: Cell::new(false),
+        loading: Loading::default(),
     };
     module.facts.fill(ctx);
     // SAFETY: the module is being loaded, on the main thread.
     unsafe { global::install(module) };
-    let event = RedisModuleEvent { id: raw::REDISMODULE_EVENT_MODULE_CHANGE, dataver: 1 };
-    // SAFETY: the context is live; the callback is of the type the event has.
-    unsafe { api!(SubscribeToServerEvent(ctx, event, Some(modules_changed))) };
+    subscribe(ctx, raw::REDISMODULE_EVENT_MODULE_CHANGE, modules_changed);
+    // With the children that the server makes and loses, which `aof` hears of, these are what can make it
+    // refuse writes without showing in a context's flags. An event has one callback.
+    subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, writes_may_be_refused);
+    subscribe(ctx, raw::REDISMODULE_EVENT_PERSISTENCE, writes_may_be_refused);
     log(
         ctx,
         c"notice",
@@ -97,12 +105,36 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     Ok(())
 }
 
+/// A callback for events of the server.
+pub(super) type EventCallback =
+    unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
+
+/// Has the server report the events of kind `id`.
+pub(super) fn subscribe(ctx: *mut RedisModuleCtx, id: u64, callback: EventCallback) {
+    let event = RedisModuleEvent { id, dataver: 1 };
+    // SAFETY: the context is that of the load; every kind of event has the same type of callback.
+    unsafe { api!(SubscribeToServerEvent(ctx, event, Some(callback))) };
+}
+
+/// A setting changed, or a file was written or failed to be.
+unsafe extern "C" fn writes_may_be_refused(
+    _ctx: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    // SAFETY: events come on the main thread, or on that of a child.
+    if let Some(module) = unsafe { global::module() } {
+        module.writes_allowed.set(false);
+    }
+}
+
 /// Other modules bring and take commands.
 unsafe extern "C" fn modules_changed(
     _ctx: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
     _subevent: u64,
-    _data: *mut std::ffi::c_void,
+    _data: *mut c_void,
 ) {
     // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
@@ -140,7 +172,8 @@ fn parse_version(text: &str) -> Option<u32> {
     Some(version(parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)))
 }
 
-fn log(ctx: *mut RedisModuleCtx, level: &CStr, line: &str) {
+/// Writes a line to the server's log.
+pub(super) fn log(ctx: *mut RedisModuleCtx, level: &CStr, line: &str) {
     let line = CString::new(line).unwrap_or_default();
     // SAFETY: the context is live or null, and the format takes one C string.
     unsafe { api!(Log(ctx, level.as_ptr(), c"%s".as_ptr(), line.as_ptr())) };

@@ -1,8 +1,9 @@
 //! The one global: what the module keeps between commands.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 
 use super::facts::FactsCache;
+use super::persistence::Loading;
 use super::user::StockCommands;
 use crate::engine::Engine;
 
@@ -14,6 +15,11 @@ pub(super) struct Module {
     pub(super) facts: FactsCache,
     /// The stock commands whose permission a caller needs too.
     pub(super) stock: StockCommands,
+    /// Whether writes were allowed when the server was last asked, and nothing happened since that could
+    /// change it, as far as events tell.
+    pub(super) writes_allowed: Cell<bool>,
+    /// The load of a dataset that goes on.
+    pub(super) loading: Loading,
 }
 
 struct Slot(UnsafeCell<Option<Module>>);

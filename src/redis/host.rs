@@ -1,7 +1,7 @@
 //! [`Host`] on the server's main thread.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 use redis_module::raw::{self, RedisModuleCtx};
 use smallvec::SmallVec;
@@ -10,13 +10,20 @@ use super::api::api;
 use super::call::{self, RawReply, Strings};
 use super::global::Module;
 use super::user::User;
+use crate::commands::internal_error;
 use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, ServerState};
-use crate::resp::ErrorReply;
+use crate::resp::{ErrorReply, Token, Tokens};
+
+/// With any of these the server may refuse writes at any time.
+const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
+    | raw::REDISMODULE_CTX_FLAGS_SLAVE
+    | raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE
+    | raw::REDISMODULE_CTX_FLAGS_AOF;
 
 /// The server, for one command of one client.
 pub struct RedisHost {
@@ -24,6 +31,8 @@ pub struct RedisHost {
     module: &'static Module,
     /// The caller's client has a user to run commands as.
     has_user: Cell<bool>,
+    /// See [`RedisHost::flags`].
+    flags: Cell<Option<u32>>,
     /// The database the command was called in, once the script selected another.
     own_db: Cell<Option<c_int>>,
 }
@@ -32,14 +41,25 @@ impl RedisHost {
     /// The server as the command of `ctx` sees it.
     ///
     /// # Safety
-    /// `ctx` is the context of a command that is running, and both arguments outlive the value.
+    /// `ctx` is the context of a command that is running, or a detached one, which has a client too. Both
+    /// arguments outlive the value.
     pub(super) unsafe fn new(ctx: *mut RedisModuleCtx, module: &'static Module) -> Self {
-        Self { ctx, module, has_user: Cell::new(true), own_db: Cell::new(None) }
+        Self {
+            ctx,
+            module,
+            has_user: Cell::new(true),
+            flags: Cell::new(None),
+            own_db: Cell::new(None),
+        }
     }
 
+    /// What the server says of itself and of the caller as the command begins.
     fn flags(&self) -> u32 {
         // SAFETY: the context is live.
-        unsafe { api!(GetContextFlags(self.ctx)) }.cast_unsigned()
+        let ask = || unsafe { api!(GetContextFlags(self.ctx)) }.cast_unsigned();
+        let flags = self.flags.get().unwrap_or_else(ask);
+        self.flags.set(Some(flags));
+        flags
     }
 
     /// The keys of a command.
@@ -68,6 +88,18 @@ impl RedisHost {
         // SAFETY: the array is ours to free.
         unsafe { api!(Free(positions.cast())) };
         keys
+    }
+
+    /// Whether a setting of the server is `yes`.
+    fn is_set(&self, name: &[u8]) -> bool {
+        self.is_setting(name, b"yes")
+    }
+
+    /// Whether a setting of the server has this value.
+    fn is_setting(&self, name: &[u8], value: &[u8]) -> bool {
+        let args: [&[u8]; 2] = [b"GET", name];
+        let end = [b"\r\n", value, b"\r\n"].concat();
+        call::plain(self.ctx, c"CONFIG", &args, |proto| proto.ends_with(&end)).unwrap_or_default()
     }
 
     /// The server's refusal of `name` as a script's call, without the dash.
@@ -99,15 +131,27 @@ impl Host for RedisHost {
         let flags = self.flags();
         ServerState {
             cluster: flags & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0,
-            obeyed: flags & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0,
+            // While data is loaded, only its file gives commands.
+            obeyed: flags
+                & (raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
+                != 0,
             stale: flags & raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE != 0,
         }
     }
 
     fn unmet(&self, demand: Demand) -> Option<ErrorReply> {
         if demand.write {
+            let is_calm = self.flags() & UNCALM == 0;
+            if is_calm && self.module.writes_allowed.get() {
+                return None;
+            }
             let modifiers: &[u8] = if demand.memory { b"SME" } else { b"SE" };
-            let error = self.refusal(c"LUA.WRITEPROBE", modifiers)?;
+            let Some(error) = self.refusal(c"LUA.WRITEPROBE", modifiers) else {
+                // How many replicas there are changes without an event.
+                let depends_on_replicas = !self.is_setting(b"min-replicas-to-write", b"0");
+                self.module.writes_allowed.set(is_calm && !depends_on_replicas);
+                return None;
+            };
             let stale = error.line().starts_with(b"MASTERDOWN");
             return (!stale || demand.fresh).then_some(error);
         }
@@ -201,9 +245,33 @@ impl Host for RedisHost {
     }
 
     fn flushes_lazily(&self) -> bool {
-        let args: [&[u8]; 2] = [b"GET", b"lazyfree-lazy-user-flush"];
-        call::plain(self.ctx, c"CONFIG", &args, |proto| proto.ends_with(b"\r\nyes\r\n"))
-            .unwrap_or_default()
+        self.is_set(b"lazyfree-lazy-user-flush")
+    }
+
+    fn packs_strings(&self) -> bool {
+        self.is_set(b"rdbcompression")
+    }
+
+    fn replicate(&self) {
+        // SAFETY: the context is live.
+        unsafe { api!(ReplicateVerbatim(self.ctx)) };
+    }
+
+    fn replicate_as(&self, argv: &[&[u8]]) {
+        let [name, args @ ..] = argv else { return };
+        // SAFETY: the context is live.
+        unsafe { replicate(self.ctx, name, args) };
+    }
+
+    fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply> {
+        // SAFETY: the context is live.
+        let reply = unsafe { call::checked(self.ctx, c"FUNCTION".as_ptr(), &[b"DUMP"], b"E") };
+        let reply = reply.map_err(|refused| ErrorReply::from_line(refused.line))?;
+        match Tokens::new(reply.as_ref()).next() {
+            Token::Bulk(payload) => Ok(payload.to_vec()),
+            Token::Error(line) => Err(ErrorReply::from_line(line.to_vec())),
+            _ => Err(internal_error(self.dialect())),
+        }
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {
@@ -239,4 +307,25 @@ fn modifiers(mode: CallMode, as_user: bool) -> SmallVec<[u8; 8]> {
     add(mode.contains(CallMode::NO_AOF), b'A');
     add(mode.contains(CallMode::NO_REPLICAS), b'R');
     letters
+}
+
+/// Sends a command to replicas and to the append-only file in the place of the one that is running.
+///
+/// # Safety
+/// `ctx` is the context of a running callback.
+unsafe fn replicate(ctx: *mut RedisModuleCtx, name: &[u8], args: &[&[u8]]) {
+    let strings: Vec<_> = args
+        .iter()
+        // SAFETY: by the contract.
+        .map(|arg| unsafe { api!(CreateString(ctx, arg.as_ptr().cast(), arg.len())) })
+        .collect();
+    let name = CString::new(name).unwrap_or_default();
+    // SAFETY: by the contract; `v` takes a vector of strings and its length.
+    unsafe {
+        api!(Replicate(ctx, name.as_ptr(), c"v".as_ptr(), strings.as_ptr(), strings.len()));
+    }
+    for string in strings {
+        // SAFETY: the strings are ours.
+        unsafe { api!(FreeString(ctx, string)) };
+    }
 }

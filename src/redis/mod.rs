@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the fence around the module API")]
 
 mod alloc;
+mod aof;
 mod api;
 mod call;
 mod config;
@@ -11,6 +12,7 @@ mod facts;
 mod global;
 mod host;
 mod info;
+mod persistence;
 mod register;
 mod reply;
 mod user;

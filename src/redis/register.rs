@@ -77,6 +77,7 @@ fn flags(spec: &CommandSpec) -> String {
         (CommandFlags::NO_MONITOR, "no-monitor"),
         (CommandFlags::NO_SLOWLOG, "no-slowlog"),
         (CommandFlags::FAST, "fast"),
+        (CommandFlags::ALLOW_BUSY, "allow-busy"),
     ];
     let names = NAMES.iter().filter(|(flag, _)| spec.flags.contains(*flag)).map(|(_, name)| *name);
     // A key specification alone does not route a command in a cluster.
@@ -185,6 +186,10 @@ fn argument(arg: &Arg, texts: &mut Vec<Kept>) -> raw::RedisModuleCommandArg {
         ArgKind::Token(token) => {
             entry.token = keep(token);
             raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN
+        }
+        ArgKind::NamedText(token) => {
+            entry.token = keep(token);
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING
         }
         ArgKind::OneOf(choices) => {
             let mut choices = arguments(choices, texts);

@@ -105,7 +105,8 @@ impl StockCommands {
 
     /// The stock command with arguments that name no key.
     fn probe(spec: &CommandSpec) -> Option<Strings> {
-        let words: Vec<&[u8]> = spec.replaces?.split('|').map(str::as_bytes).collect();
+        let words: Vec<&[u8]> =
+            spec.replaces.or(spec.needs)?.split('|').map(str::as_bytes).collect();
         let fill = usize::try_from(spec.arity.unsigned_abs()).unwrap_or_default();
         let mut argv = words;
         let missing = fill.saturating_sub(argv.len());

@@ -74,6 +74,14 @@ impl ScriptFlags {
         SCRIPT_FLAGS.iter().find(|spec| spec.name.as_bytes() == name).map(|spec| spec.flag)
     }
 
+    /// Finds the flag of this name in any letter case.
+    ///
+    /// Stock: `function_lua.c` `luaRegisterFunctionReadFlags`.
+    pub fn from_flag_name_in_any_case(name: &[u8]) -> Option<ScriptFlags> {
+        let is_it = |spec: &&FlagSpec| spec.name.as_bytes().eq_ignore_ascii_case(name);
+        SCRIPT_FLAGS.iter().find(is_it).map(|spec| spec.flag)
+    }
+
     /// Gives the names of the flags that are set, in the order of [`SCRIPT_FLAGS`].
     pub fn flag_names(self) -> impl Iterator<Item = &'static str> {
         SCRIPT_FLAGS.iter().filter(move |spec| self.contains(spec.flag)).map(|spec| spec.name)

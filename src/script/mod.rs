@@ -5,8 +5,13 @@
 
 pub mod cache;
 pub mod flags;
+pub mod glob;
+pub mod library;
+pub mod lzf;
+pub mod payload;
 pub mod sha1;
 pub mod shebang;
+pub mod wrapped;
 
 pub use self::cache::{EVAL_SCRIPT_LIMIT, Origin, Script, ScriptCache};
 pub use self::flags::ScriptFlags;

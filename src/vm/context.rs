@@ -14,12 +14,31 @@ pub struct Inputs<'a> {
     pub args: &'a [&'a [u8]],
 }
 
+/// What runs, as errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunName<'a> {
+    /// A script, by its digest in hexadecimal.
+    Script(Sha1),
+    /// A function, by its name.
+    Function(&'a [u8]),
+}
+
+impl RunName<'_> {
+    /// Appends the name to `line`.
+    pub fn write_to(self, line: &mut Vec<u8>) {
+        match self {
+            Self::Script(digest) => line.extend_from_slice(&digest.to_hex()),
+            Self::Function(name) => line.extend_from_slice(name),
+        }
+    }
+}
+
 /// One run, as the Lua API sees it.
 pub struct RunContext<'a> {
     /// The server.
     pub host: &'a ServerHost,
-    /// The script; errors name it by its digest in hexadecimal.
-    pub script: Sha1,
+    /// What runs.
+    pub name: RunName<'a>,
     /// What the run may do.
     pub grant: Grant,
     /// The server as the run started.

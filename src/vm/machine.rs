@@ -2,13 +2,16 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mlua::ffi::LUA_GLOBALSINDEX;
 
 use super::api::{self, ApiContexts, ApiSpec, LUA_API};
 use super::context::{Inputs, RunContext};
 use super::libraries;
-use super::native::{CompileError, FunctionRef, InvokeError, NativeFn, Shared, State};
+use super::native::{
+    CompileError, FunctionRef, InvokeError, LoadError, NativeFn, Registered, Shared, State,
+};
 use super::random::Random;
 use super::sandbox;
 use crate::dialect::{Dialect, Hosts};
@@ -17,21 +20,42 @@ use crate::resp::ReplySink;
 /// The chunk name of scripts; error positions show it.
 const CHUNK: &CStr = c"@user_script";
 
-/// A virtual machine for scripts run by `EVAL` and its kin.
+/// The chunk name of libraries.
+const LIBRARY_CHUNK: &CStr = c"@user_function";
+
+/// What a VM runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Scripts, by `EVAL` and its kin.
+    Scripts,
+    /// Functions of libraries, by `FCALL` and its kin.
+    Functions,
+}
+
+/// A virtual machine.
 pub struct Vm {
     state: State,
 }
 
 impl Vm {
     /// Makes a VM that answers as a server of `dialect` and may hold `memory_limit` bytes.
-    pub fn new(dialect: Dialect, random: Arc<Random>, memory_limit: usize) -> Self {
+    pub fn new(
+        purpose: Purpose,
+        dialect: Dialect,
+        random: Arc<Random>,
+        memory_limit: usize,
+    ) -> Self {
         let mut state = State::new(Shared::new(dialect, random, memory_limit));
         state.retain_globals(|name| sandbox::allows(sandbox::GLOBALS, name));
         for (table, members) in sandbox::LIBRARIES {
             state.retain_members(table, |name| sandbox::allows(members, name));
         }
-        install(&mut state, dialect);
+        install(&mut state, purpose, dialect);
         state.seal();
+        if purpose == Purpose::Functions {
+            push_load_globals(&mut state, dialect);
+            state.hide_globals();
+        }
         Self { state }
     }
 
@@ -59,12 +83,36 @@ impl Vm {
         self.state.compile(source, CHUNK)
     }
 
-    /// Gives a compiled script up.
+    /// Compiles a function; the first line of `source` counts as its line 1.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile_function(&self, source: &[u8]) -> Result<FunctionRef, CompileError> {
+        self.state.compile(source, LIBRARY_CHUNK)
+    }
+
+    /// Runs the code of a library, for no longer than `limit`, and gives the functions it registered; its
+    /// first line counts as line 1 of the library.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(
+        &self,
+        run: &RunContext<'_>,
+        code: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<Vec<Registered>, LoadError> {
+        let outcome = self.state.load(run, code, LIBRARY_CHUNK, limit);
+        libraries::restore(&self.state);
+        outcome
+    }
+
+    /// Gives a compiled script or a registered function up.
     pub fn release(&self, function: FunctionRef) {
         self.state.release(function);
     }
 
-    /// Runs a compiled script and sends its result to `sink`.
+    /// Runs a compiled script or a registered function and sends its result to `sink`.
     ///
     /// # Errors
     /// See [`InvokeError`]; `sink` got nothing then.
@@ -83,7 +131,12 @@ impl Vm {
 }
 
 /// Adds the module's own members to the globals.
-fn install(state: &mut State, dialect: Dialect) {
+fn install(state: &mut State, purpose: Purpose, dialect: Dialect) {
+    let context = match purpose {
+        Purpose::Scripts => ApiContexts::EVAL,
+        Purpose::Functions => ApiContexts::FUNCTION,
+    };
+    let add_members = |state: &mut State, table| add_members(state, table, context);
     state.with_stack(|stack| stack.push_table());
     add_members(state, "redis");
     let extra = !dialect.is(Hosts::Valkey);
@@ -122,6 +175,9 @@ fn install(state: &mut State, dialect: Dialect) {
 
     state.with_stack(|stack| {
         stack.push_function(api::handler);
+        if purpose == Purpose::Functions {
+            return;
+        }
         stack.push_copy(-1);
         stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
         if dialect.is(Hosts::Valkey) {
@@ -136,9 +192,31 @@ fn install(state: &mut State, dialect: Dialect) {
     state.with_stack(|stack| stack.pop(1));
 }
 
+/// Pushes what stands behind the globals while a library is loaded.
+fn push_load_globals(state: &mut State, dialect: Dialect) {
+    state.with_stack(|stack| {
+        stack.push_table();
+        stack.push_table();
+    });
+    add_members(state, "redis", ApiContexts::LIBRARY_LOAD);
+    if dialect.is(Hosts::Valkey) {
+        add_members(state, "server", ApiContexts::LIBRARY_LOAD);
+    }
+    set_index(state, api::globals::missing_while_loading);
+    state.with_stack(|stack| {
+        if dialect.is(Hosts::Valkey) {
+            stack.push_copy(-1);
+            stack.set_field(-3, b"server");
+        }
+        stack.set_field(-2, b"redis");
+    });
+    set_index(state, api::globals::missing_while_loading);
+    state.seal_top();
+}
+
 /// Adds the declared members of `table` to the table on top.
-fn add_members(state: &mut State, table: &str) {
-    let here = |spec: &&ApiSpec| spec.table == table && spec.contexts.contains(ApiContexts::EVAL);
+fn add_members(state: &mut State, table: &str, context: ApiContexts) {
+    let here = |spec: &&ApiSpec| spec.table == table && spec.contexts.contains(context);
     state.with_stack(|stack| {
         for spec in LUA_API.iter().filter(here) {
             libraries::add_member(stack, spec, None);

@@ -10,9 +10,10 @@ pub mod number;
 pub(crate) mod random;
 mod sandbox;
 
-pub use context::{Inputs, RunContext};
-pub use machine::Vm;
+pub use api::register_function::invalid_name;
+pub use context::{Inputs, RunContext, RunName};
+pub use machine::{Purpose, Vm};
 #[cfg(fuzzing)]
 pub(crate) use native::steps;
-pub use native::{CompileError, FunctionRef, InvokeError};
+pub use native::{CompileError, FunctionRef, InvokeError, LoadError, Registered};
 pub use random::Random;

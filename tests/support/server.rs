@@ -85,6 +85,17 @@ impl ServerBuilder {
     /// # Panics
     /// When the server or the module is missing, or the server does not become ready.
     pub fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
+    /// Does what [`Self::start`] does, for a server that may refuse to start.
+    ///
+    /// # Errors
+    /// The log of a server that did not become ready.
+    ///
+    /// # Panics
+    /// When the server or the module is missing.
+    pub fn try_start(self) -> Result<Server, String> {
         let module = self.module.then(module_path);
         let home = tempfile::Builder::new().prefix("redlua-").tempdir().expect("a temp directory");
         let mut attempt = 1;
@@ -98,12 +109,12 @@ impl ServerBuilder {
                     if self.cluster {
                         server.own_all_slots();
                     }
-                    return server;
+                    return Ok(server);
                 }
                 Err(log) if log.contains("Address already in use") && attempt < PORT_ATTEMPTS => {
                     attempt += 1;
                 }
-                Err(log) => panic!("the server did not start:\n{log}"),
+                Err(log) => return Err(log),
             }
         }
     }
@@ -250,7 +261,12 @@ impl Server {
         let mut process = Process::spawn(home);
         let deadline = Instant::now() + PATIENCE;
         while !is_ready(&socket_path(home)) {
-            if process.exit_status().is_some() || Instant::now() > deadline {
+            let log = read_log(home);
+            // A server that cannot load its data checks the file before it ends, which may take for ever.
+            if log.contains("Unrecoverable error, aborting now")
+                || process.exit_status().is_some()
+                || Instant::now() > deadline
+            {
                 drop(process);
                 return Err(read_log(home));
             }

@@ -5,6 +5,9 @@ use crate::commands::help::help;
 use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec};
 use crate::register::register;
 
+/// The subcommands in the order in which stock explains them.
+const ORDER: &[&str] = &["DEBUG", "EXISTS", "FLUSH", "KILL", "LOAD"];
+
 register!(COMMANDS: HELP: CommandSpec = CommandSpec {
     name: "LUA.SCRIPT|HELP",
     replaces: Some("SCRIPT|HELP"),
@@ -14,7 +17,7 @@ register!(COMMANDS: HELP: CommandSpec = CommandSpec {
     arity: 2,
     flags: CommandFlags::ALLOW_LOADING.union(CommandFlags::ALLOW_STALE),
     handler: Some(|call| {
-        help(NAME, call.engine.dialect(), call.reply);
+        help(NAME, ORDER, call.engine.dialect(), call.reply);
         Ok(())
     }),
     ..CommandSpec::DEFAULT

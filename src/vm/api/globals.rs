@@ -6,6 +6,15 @@ use crate::vm::native::{NativeResult, Stack};
 ///
 /// Stock: `script_lua.c` `luaProtectedTableError`.
 pub(crate) fn missing_global(stack: &mut Stack<'_>) -> NativeResult {
+    missing(stack, true)
+}
+
+/// `__index` of the globals, and of `redis`, while a library is loaded: an error.
+pub(crate) fn missing_while_loading(stack: &mut Stack<'_>) -> NativeResult {
+    missing(stack, false)
+}
+
+fn missing(stack: &mut Stack<'_>, has_extras: bool) -> NativeResult {
     if stack.top() != 2 {
         return stack.raise(b"Wrong number of arguments to luaProtectedTableError");
     }
@@ -14,7 +23,7 @@ pub(crate) fn missing_global(stack: &mut Stack<'_>) -> NativeResult {
             .raise(b"Second argument to luaProtectedTableError must be a string or number");
     };
     let name = name.to_vec();
-    if stack.push_extra(&name) {
+    if has_extras && stack.push_extra(&name) {
         return Ok(1);
     }
     raise_missing(stack, &name)

@@ -11,6 +11,7 @@ pub(crate) mod globals;
 mod handler;
 mod log;
 mod random;
+pub(crate) mod register_function;
 mod replication;
 mod reply;
 mod resp;

@@ -25,7 +25,7 @@ pub enum InvokeError {
 }
 
 /// The message of an error object that has none.
-const UNKNOWN: &[u8] = b"ERR unknown error";
+pub(super) const UNKNOWN: &[u8] = b"ERR unknown error";
 /// Bytes of a bare error message that go into the reply, as on stock.
 const BARE_MESSAGE: usize = 100;
 
@@ -47,13 +47,19 @@ impl State {
         self.with_stack(|stack| {
             stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
             stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
-            self.set_globals(stack, Some(inputs));
+            if self.anchors.functions.is_some() {
+                push_list(stack, inputs.keys);
+                push_list(stack, inputs.args);
+            } else {
+                self.set_globals(stack, Some(inputs));
+            }
             if self.shared().is_over_limit() {
                 stack.collect();
             }
         });
-        // SAFETY: the handler and the function are on the stack.
-        let status = unsafe { ffi::lua_pcall(self.raw(), 0, 1, -2) };
+        let parameters = if self.anchors.functions.is_some() { 2 } else { 0 };
+        // SAFETY: the handler, the function and its parameters are on the stack.
+        let status = unsafe { ffi::lua_pcall(self.raw(), parameters, 1, -2 - parameters) };
         self.with_stack(|stack| {
             let outcome = match status {
                 ffi::LUA_OK => {
@@ -63,13 +69,10 @@ impl State {
                 _ => Err(InvokeError::Script(failure(stack, run))),
             };
             stack.set_top(0);
-            self.set_globals(stack, None);
-            self.restore_collector(stack);
-            // Lua does not collect when it runs out of memory, so one script's garbage must not be left
-            // for the next to stumble over.
-            if self.shared().wants_collection() {
-                stack.collect();
+            if self.anchors.functions.is_none() {
+                self.set_globals(stack, None);
             }
+            self.tidy(stack);
             drop(guard);
             outcome
         })
@@ -95,7 +98,16 @@ impl State {
         unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 1) };
     }
 
-    /// Undoes what the script did with `collectgarbage`.
+    /// Undoes what the script did with `collectgarbage`, and collects its garbage if there is much.
+    pub(super) fn tidy(&self, stack: &mut Stack<'_>) {
+        self.restore_collector(stack);
+        // Lua does not collect when it runs out of memory, so one script's garbage must not be left
+        // for the next to stumble over.
+        if self.shared().wants_collection() {
+            stack.collect();
+        }
+    }
+
     fn restore_collector(&self, stack: &mut Stack<'_>) {
         if self.shared().collector_touched.replace(false) {
             stack.collector(ffi::LUA_GCSETPAUSE, 200);
@@ -127,7 +139,7 @@ fn failure(stack: &mut Stack<'_>, run: &RunContext<'_>) -> ErrorReply {
             None => b"execution failure",
         };
         line.extend_from_slice(b"ERR Error running script ");
-        line.extend_from_slice(&run.script.to_hex());
+        run.name.write_to(&mut line);
         line.extend_from_slice(b", ");
         line.extend_from_slice(&message[..message.len().min(BARE_MESSAGE)]);
         return ErrorReply::from_line(line);
@@ -137,7 +149,7 @@ fn failure(stack: &mut Stack<'_>, run: &RunContext<'_>) -> ErrorReply {
         line.extend_from_slice(b" script: ");
         // The engine of Valkey 9.1 does not know the name.
         if !stack.shared().dialect.is(Hosts::Valkey91) {
-            line.extend_from_slice(&run.script.to_hex());
+            run.name.write_to(&mut line);
             line.extend_from_slice(b", ");
         }
         line.extend_from_slice(b"on ");
@@ -150,7 +162,7 @@ fn failure(stack: &mut Stack<'_>, run: &RunContext<'_>) -> ErrorReply {
 }
 
 /// The string or number in a field of the table on top, as text.
-fn field(stack: &mut Stack<'_>, name: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn field(stack: &mut Stack<'_>, name: &[u8]) -> Option<Vec<u8>> {
     stack.push_field(-1, name);
     let text = stack.text(-1).map(|text| until_nul(text).to_vec());
     stack.pop(1);

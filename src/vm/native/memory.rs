@@ -6,6 +6,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::load::Loading;
 use super::pool::{LARGEST, Pool};
 use super::shape::Shapes;
 use crate::dialect::Dialect;
@@ -42,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) poisoned: Cell<bool>,
     /// The script changed the collector's parameters.
     pub(crate) collector_touched: Cell<bool>,
+    /// The registry reference that keeps the text a native function reads.
+    pub(super) text: Cell<c_int>,
+    /// What a library registered that is being loaded.
+    pub(crate) loading: RefCell<Option<Loading>>,
     /// A script changed settings that other scripts share.
     pub(crate) settings_touched: Cell<bool>,
     /// Registry references of what `cjson` keeps: the settings of the global one, and the metatable of
@@ -68,6 +73,8 @@ impl Shared {
             random,
             poisoned: Cell::new(false),
             collector_touched: Cell::new(false),
+            text: Cell::default(),
+            loading: RefCell::default(),
             settings_touched: Cell::new(false),
             json: Cell::default(),
             extras: RefCell::default(),

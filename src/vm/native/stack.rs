@@ -201,12 +201,16 @@ impl<'vm> Stack<'vm> {
     ) -> Result<R, Raised> {
         let text: *const [u8] = self.text_argument(position)?;
         // A second reference keeps the string whatever becomes of the argument.
+        let anchor = self.shared.text.get();
         self.push_copy(position);
-        let anchor = self.anchor();
+        self.set_item(ffi::LUA_REGISTRYINDEX, anchor);
         // SAFETY: the registry keeps the string, whose bytes neither move nor change.
         let result = read(self, unsafe { &*text });
-        // SAFETY: the reference was made above.
-        unsafe { ffi::luaL_unref(self.l, ffi::LUA_REGISTRYINDEX, anchor) };
+        // Where there is no room it stays until the next text comes.
+        if self.reserve(1) {
+            self.push_boolean(false);
+            self.set_item(ffi::LUA_REGISTRYINDEX, anchor);
+        }
         Ok(result)
     }
 

@@ -25,6 +25,19 @@ pub(super) struct Anchors {
     /// The names `KEYS` and `ARGV`.
     pub(super) keys: c_int,
     pub(super) argv: c_int,
+    /// What a state for functions has besides.
+    pub(super) functions: Option<FunctionGlobals>,
+}
+
+/// The globals of a state for functions: an empty table, behind which others stand.
+#[derive(Clone, Copy)]
+pub(super) struct FunctionGlobals {
+    /// The metatable of the empty table.
+    pub(super) metatable: c_int,
+    /// What is behind it while functions run.
+    pub(super) running: c_int,
+    /// What is behind it while a library is loaded.
+    pub(super) loading: c_int,
 }
 
 // SAFETY: a state is used by one thread at a time; nothing in it is tied to a thread. It moves to another
@@ -59,6 +72,8 @@ impl State {
             (c"math", ffi::luaopen_math),
         ]);
         state.replace_builtins();
+        let text = state.anchor_bytes(b"");
+        state.shared.text.set(text);
         state.anchors.keys = state.anchor_bytes(b"KEYS");
         state.anchors.argv = state.anchor_bytes(b"ARGV");
         state
@@ -134,6 +149,31 @@ impl State {
             protect_metatable(stack);
             stack.pop(1);
         });
+    }
+
+    /// Puts an empty table in the place of the globals. Behind it stand the globals there were, and while
+    /// a library is loaded the table on top, which is popped.
+    ///
+    /// Stock: `function_lua.c` `luaEngineInitEngine`.
+    pub(crate) fn hide_globals(&mut self) {
+        let globals = self.with_stack(|stack| {
+            let loading = stack.anchor();
+            stack.push_copy(ffi::LUA_GLOBALSINDEX);
+            let running = stack.anchor();
+            stack.push_table();
+            stack.push_table();
+            stack.push_copy(ffi::LUA_GLOBALSINDEX);
+            stack.set_field(-2, b"__index");
+            stack.push_copy(-1);
+            let metatable = stack.anchor();
+            stack.set_metatable(-2);
+            // The globals behind it are sealed already.
+            stack.seal();
+            // SAFETY: a table is on top.
+            unsafe { ffi::lua_replace(stack.raw(), ffi::LUA_GLOBALSINDEX) };
+            FunctionGlobals { metatable, running, loading }
+        });
+        self.anchors.functions = Some(globals);
     }
 
     /// Makes the table on top read-only, with everything reachable from it.

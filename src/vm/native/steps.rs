@@ -33,7 +33,7 @@ pub(crate) fn are_used_up() -> bool {
 /// `l` is a live state.
 pub(super) unsafe fn count(l: *mut ffi::lua_State) {
     // SAFETY: the state is live.
-    unsafe { sys::redlua_setpoll(l, poll) };
+    unsafe { sys::redlua_setpoll(l, Some(poll)) };
     // SAFETY: as above.
     unsafe { request(l) };
 }

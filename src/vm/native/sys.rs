@@ -48,11 +48,16 @@ unsafe extern "C-unwind" {
     /// Polls if the interrupt flag is set; whether the run must end. Never raises.
     pub fn redlua_pollend(l: *mut lua_State) -> c_int;
     /// Sets what decides whether a run whose interrupt flag is set must end.
-    #[cfg(fuzzing)]
-    pub fn redlua_setpoll(l: *mut lua_State, poll: unsafe extern "C" fn(*mut lua_State) -> c_int);
+    pub fn redlua_setpoll(
+        l: *mut lua_State,
+        poll: Option<unsafe extern "C" fn(*mut lua_State) -> c_int>,
+    );
     /// The interrupt flag of the VM; the VM clears it.
-    #[cfg(fuzzing)]
     pub fn redlua_interruptflag(l: *mut lua_State) -> *mut c_int;
+    /// Pops a value, which becomes the error of a run that the poll function ends.
+    pub fn redlua_setdeath(l: *mut lua_State);
+    /// Makes the VM of a run that was ended usable again.
+    pub fn redlua_revive(l: *mut lua_State);
     /// Where the parts of the table at `table` lie.
     pub fn redlua_tableparts(table: *const c_void, parts: *mut TableParts);
     /// The item `position` of the table, or Lua's nil.

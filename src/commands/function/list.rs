@@ -1,0 +1,105 @@
+//! `LUA.FUNCTION LIST`.
+
+use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation};
+use crate::engine::Library;
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
+use crate::script::glob;
+use crate::script::shebang::until_nul;
+
+register!(COMMANDS: LIST: CommandSpec = CommandSpec {
+    name: "LUA.FUNCTION|LIST",
+    replaces: Some("FUNCTION|LIST"),
+    summary: "List information about all the functions",
+    complexity: "O(N) where N is the number of functions",
+    since: "7.0.0",
+    arity: -2,
+    flags: CommandFlags::DENY_SCRIPT,
+    tips: &["nondeterministic_output_order"],
+    args: &[
+        Arg::new("library-name-pattern", ArgKind::NamedText("LIBRARYNAME")).optional(),
+        Arg::new("withcode", ArgKind::Token("WITHCODE")).optional(),
+    ],
+    help: &[
+        "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
+        "    Return general information on all the libraries:",
+        "    * Library name",
+        "    * The engine used to run the Library",
+        "    * Library description",
+        "    * Functions list",
+        "    * Library code (if WITHCODE is given)",
+        "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
+    ],
+    handler: Some(list),
+    ..CommandSpec::DEFAULT
+});
+register!(ERRORS: NO_PATTERN: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "library name argument was not given",
+    "Nothing follows LIBRARYNAME in `LUA.FUNCTION LIST`.",
+));
+register!(ERRORS: UNKNOWN_ARGUMENT: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Unknown argument {}",
+    "`LUA.FUNCTION LIST` is given something it does not know, or twice.",
+));
+
+fn list<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
+    let dialect = call.engine.dialect();
+    let mut with_code = false;
+    let mut pattern = None;
+    let mut args = call.args.iter();
+    while let Some(arg) = args.next() {
+        let word = until_nul(arg);
+        if !with_code && word.eq_ignore_ascii_case(b"withcode") {
+            with_code = true;
+        } else if pattern.is_none() && word.eq_ignore_ascii_case(b"libraryname") {
+            let given = args.next().ok_or_else(|| ErrorReply::new(&NO_PATTERN, dialect))?;
+            pattern = Some(*given);
+        } else {
+            return Err(ErrorReply::with(&UNKNOWN_ARGUMENT, dialect, &[word]));
+        }
+    }
+    let libraries = call.engine.libraries();
+    let is_asked_for = |library: &&std::rc::Rc<Library>| {
+        pattern.is_none_or(|pattern| glob::matches_in_any_case(pattern, &library.name))
+    };
+    call.reply.array(libraries.iter().filter(is_asked_for).count());
+    for library in libraries.iter().filter(is_asked_for) {
+        describe(library, with_code, call.reply);
+    }
+    Ok(())
+}
+
+/// Sends what is known about a library.
+fn describe(library: &Library, with_code: bool, reply: &mut impl ReplySink) {
+    reply.map_start();
+    reply.bulk(b"library_name");
+    reply.bulk(&library.name);
+    reply.bulk(b"engine");
+    reply.bulk(b"LUA");
+    reply.bulk(b"functions");
+    reply.array(library.functions.len());
+    for function in &library.functions {
+        reply.map_start();
+        reply.bulk(b"name");
+        reply.bulk(&function.name);
+        reply.bulk(b"description");
+        match &function.description {
+            Some(description) => reply.bulk(description),
+            None => reply.null(),
+        }
+        reply.bulk(b"flags");
+        reply.set_start();
+        for flag in function.flags.flag_names() {
+            reply.status(flag.as_bytes());
+        }
+        reply.set_end(function.flags.flag_names().count());
+        reply.map_end(3);
+    }
+    if with_code {
+        reply.bulk(b"library_code");
+        reply.bulk(&library.code);
+    }
+    reply.map_end(if with_code { 4 } else { 3 });
+}

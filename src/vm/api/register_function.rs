@@ -1,0 +1,188 @@
+//! `redis.register_function`.
+
+use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::register::register;
+use crate::resp::{ERRORS, ErrorSpec};
+use crate::script::ScriptFlags;
+use crate::script::library::is_valid_name;
+use crate::vm::native::{self, Kind, NativeResult, Raised, Stack, error_value};
+
+register!(LUA_API: REGISTER_FUNCTION: ApiSpec = ApiSpec {
+    table: "redis",
+    name: "register_function",
+    signature: "redis.register_function(name, callback) or redis.register_function{function_name=name, \
+        callback=callback [, flags={...}] [, description=text]}",
+    summary: "Makes a function of the library callable by FCALL.",
+    contexts: ApiContexts::LIBRARY_LOAD,
+    member: Member::Function(Function(register_function)),
+});
+
+/// Declares the errors of the function.
+macro_rules! errors {
+    ($($name:ident, $text:literal, $when:literal;)*) => { $(
+        register!(ERRORS: $name: ErrorSpec = ErrorSpec::stock("ERR", $text, $when));
+    )* };
+}
+
+errors! {
+    NOT_LOADING, "redis.register_function can only be called on FUNCTION LOAD command",
+        "A function calls `redis.register_function`.";
+    COUNT, "wrong number of arguments to redis.register_function",
+        "`redis.register_function` gets no argument or more than two.";
+    NO_TABLE, "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+        "The only argument of `redis.register_function` is no table.";
+    KEY, "named argument key given to redis.register_function is not a string",
+        "A key of the named arguments is no string.";
+    NAME_TYPE, "function_name argument given to redis.register_function must be a string",
+        "The named argument `function_name` is no string.";
+    DESCRIPTION_TYPE, "description argument given to redis.register_function must be a string",
+        "The named argument `description` is no string.";
+    CALLBACK_TYPE, "callback argument given to redis.register_function must be a function",
+        "The named argument `callback` is no function.";
+    FLAGS_TYPE, "flags argument to redis.register_function must be a table representing function flags",
+        "The named argument `flags` is no table.";
+    FLAG, "unknown flag given", "The named argument `flags` holds something that is no flag.";
+    ARGUMENT, "unknown argument given to redis.register_function",
+        "A named argument does not exist.";
+    NO_NAME, "redis.register_function must get a function name argument",
+        "There is no named argument `function_name`.";
+    NO_CALLBACK, "redis.register_function must get a callback argument",
+        "There is no named argument `callback`.";
+    FIRST, "first argument to redis.register_function must be a string",
+        "The first of two arguments is no string.";
+    SECOND, "second argument to redis.register_function must be a function",
+        "The second of two arguments is no function.";
+    BAD_NAME, "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+        "The name of a library or a function has other characters, or none.";
+    TWICE, "Function already exists in the library", "A library registers two functions of one name.";
+}
+
+/// The error for a name that is none, which libraries share.
+pub fn invalid_name() -> &'static ErrorSpec {
+    &BAD_NAME
+}
+
+/// What a function is registered with; the callback is on the stack.
+struct Arguments {
+    name: Vec<u8>,
+    description: Option<Vec<u8>>,
+    flags: ScriptFlags,
+}
+
+/// Stock: `function_lua.c` `luaRegisterFunction`.
+fn register_function(stack: &mut Stack<'_>) -> NativeResult {
+    let registered = check_loading(stack).and_then(|()| {
+        let arguments = match stack.top() {
+            1 => named(stack),
+            2 => positional(stack),
+            _ => Err(&COUNT),
+        }?;
+        keep(stack, arguments)
+    });
+    match registered {
+        Ok(()) => Ok(0),
+        Err(spec) => {
+            stack.set_top(0);
+            error_value::push_spec(stack, spec);
+            Err(Raised)
+        }
+    }
+}
+
+fn check_loading(stack: &Stack<'_>) -> Result<(), &'static ErrorSpec> {
+    if stack.shared().loading.borrow().is_some() { Ok(()) } else { Err(&NOT_LOADING) }
+}
+
+/// Registers the function on top.
+///
+/// Stock: `functions.c` `functionLibCreateFunction`.
+fn keep(stack: &mut Stack<'_>, arguments: Arguments) -> Result<(), &'static ErrorSpec> {
+    let Arguments { name, description, flags } = arguments;
+    if !is_valid_name(&name) {
+        return Err(&BAD_NAME);
+    }
+    let is_taken =
+        stack.shared().loading.borrow().as_ref().is_some_and(|loading| loading.has(&name));
+    if is_taken {
+        return Err(&TWICE);
+    }
+    native::register(stack, name, description, flags);
+    Ok(())
+}
+
+/// Reads a name and a callback, which stays on top.
+fn positional(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
+    let name = stack.text(1).ok_or(&FIRST)?.to_vec();
+    if stack.kind(2) != Kind::Function {
+        return Err(&SECOND);
+    }
+    Ok(Arguments { name, description: None, flags: ScriptFlags::empty() })
+}
+
+/// Reads a table of arguments, and pushes the callback.
+fn named(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
+    if stack.kind(1) != Kind::Table {
+        return Err(&NO_TABLE);
+    }
+    let mut name = None;
+    let mut description = None;
+    let mut flags = ScriptFlags::empty();
+    // The callback gets a place of its own below the pairs.
+    stack.push_nil();
+    stack.push_nil();
+    while stack.next(1) {
+        let key = match stack.kind(-2) {
+            Kind::String => stack.bytes(-2).unwrap_or_default().to_ascii_lowercase(),
+            // A number counts as a string, and none is an argument.
+            Kind::Number => return Err(&ARGUMENT),
+            _ => return Err(&KEY),
+        };
+        match until_nul(&key) {
+            b"function_name" => name = Some(stack.text(-1).ok_or(&NAME_TYPE)?.to_vec()),
+            b"description" => {
+                description = Some(stack.text(-1).ok_or(&DESCRIPTION_TYPE)?.to_vec());
+            }
+            b"callback" => {
+                if stack.kind(-1) != Kind::Function {
+                    return Err(&CALLBACK_TYPE);
+                }
+                stack.push_copy(-1);
+                stack.replace(2);
+            }
+            b"flags" => {
+                if stack.kind(-1) != Kind::Table {
+                    return Err(&FLAGS_TYPE);
+                }
+                flags = read_flags(stack)?;
+            }
+            _ => return Err(&ARGUMENT),
+        }
+        stack.pop(1);
+    }
+    let name = name.ok_or(&NO_NAME)?;
+    if stack.kind(2) != Kind::Function {
+        return Err(&NO_CALLBACK);
+    }
+    Ok(Arguments { name, description, flags })
+}
+
+/// Reads the list of flags on top.
+///
+/// Stock: `function_lua.c` `luaRegisterFunctionReadFlags`.
+fn read_flags(stack: &mut Stack<'_>) -> Result<ScriptFlags, &'static ErrorSpec> {
+    let mut flags = ScriptFlags::empty();
+    for position in 1.. {
+        if stack.push_item(-1, position) == Kind::Nil {
+            stack.pop(1);
+            break;
+        }
+        let flag = stack.text(-1).map(until_nul);
+        flags |= flag.and_then(ScriptFlags::from_flag_name_in_any_case).ok_or(&FLAG)?;
+        stack.pop(1);
+    }
+    Ok(flags)
+}
+
+fn until_nul(text: &[u8]) -> &[u8] {
+    error_value::until_nul(text)
+}
