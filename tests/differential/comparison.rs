@@ -45,7 +45,7 @@ pub fn difference(stock: &Outcome, ours: &Outcome, case: &Case) -> Option<String
 pub fn covers(entry: &Allowed, stock: &Outcome, ours: &Outcome) -> bool {
     match entry.difference {
         Difference::Any => true,
-        Difference::Within(remove) => {
+        Difference::Within(remove) | Difference::ByChance(remove) => {
             let reduced = |outcome: &Outcome| -> Vec<Option<Value>> {
                 let values = outcome.replies.iter().map(|frame| Value::parse(frame).ok());
                 values.map(|value| value.map(|value| remove(with_stock_names(value)))).collect()
@@ -67,7 +67,16 @@ fn is_same(stock: &[u8], ours: &[u8]) -> bool {
 /// The one place that knows how names may differ: `LUA.EVAL` is `EVAL`, `lua.script|load` is
 /// `script|load`, `Try LUA.SCRIPT HELP` is `Try SCRIPT HELP`.
 fn with_stock_names(value: Value) -> Value {
-    const OURS: [&[u8]; 4] = [b"LUA.EVAL", b"lua.eval", b"LUA.SCRIPT", b"lua.script"];
+    const OURS: [&[u8]; 8] = [
+        b"LUA.EVAL",
+        b"lua.eval",
+        b"LUA.SCRIPT",
+        b"lua.script",
+        b"LUA.FCALL",
+        b"lua.fcall",
+        b"LUA.FUNCTION",
+        b"lua.function",
+    ];
     let renamed = |text: Vec<u8>| {
         let mut rest = text.as_slice();
         let mut renamed = Vec::with_capacity(text.len());

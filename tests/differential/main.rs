@@ -37,6 +37,19 @@ macro_rules! suites {
                 runner::check(stringify!($topic), &case::parse(stringify!($topic), text));
             }
         )*
+
+        /// The scripts of the same files as functions.
+        mod as_functions {
+            use super::{case, runner};
+            $(
+                #[test]
+                fn $topic() {
+                    let text = include_str!(concat!("cases/", stringify!($topic), ".toml"));
+                    let cases = case::parse_as_functions(stringify!($topic), text);
+                    runner::check(concat!(stringify!($topic), " as functions"), &cases);
+                }
+            )*
+        }
     };
 }
 
@@ -52,6 +65,9 @@ suites! {
     connections
     conversions
     errors
+    functions
+    functions_calls
+    functions_registering
     globals
     invocation
     libraries
@@ -126,6 +142,39 @@ fn a_planted_difference_in_the_data_is_found() {
     for doctored in ["return nil", expiring, elsewhere, raw] {
         assert_eq!(planted(set, doctored), [2, 3], "{doctored}");
     }
+}
+
+#[test]
+fn a_planted_difference_in_a_function_is_found() {
+    let parse = |line: &str| {
+        let file = format!("[[case]]\nname = 'planted'\n{line}\nkeys = ['k']");
+        case::parse("planted", &file).remove(0)
+    };
+    let mut runner = Runner::start(Door::Stock);
+    let mut differs = |stock: &str, doctored: &str| {
+        let verdict = runner.compare(&parse(stock), &parse(doctored), None);
+        verdict.differences.len()
+    };
+    let function = "function = 'return 1'";
+    assert_eq!(differs(function, function), 0);
+    assert_eq!(differs(function, "function = 'return 2'"), 2);
+    assert_eq!(differs(function, "function = 'return 1'\nro = true"), 0, "both may be called");
+    assert_eq!(differs("function = 'x x'", "function = '\"x'"), 2, "the library is compared, too");
+}
+
+#[test]
+fn scripts_become_functions() {
+    let file = "[[case]]\nname = 'plain'\nscript = 'return ARGV'\nargs = ['a', 'b']\n\
+                [[case]]\nname = 'engine'\nscript = \"#!lua\\nreturn 1\"\n\
+                [[case]]\nname = 'steps'\nsteps = [['PING']]\n\
+                [[case]]\nname = 'lasting'\nscript = 'cjson.encode_max_depth(1)'";
+    let cases = case::parse_as_functions("planted", file);
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["plain (as a function)", "lasting (as a function)"]);
+    let since: Vec<Option<&str>> = cases.iter().map(|case| case.since.as_deref()).collect();
+    assert_eq!(since, [None, Some("7.4")]);
+    let argv = case::argv(&cases[0].steps[1], "LUA.", &[]);
+    assert_eq!(comparison::words(&argv), "LUA.FCALL f 0 a b");
 }
 
 #[test]

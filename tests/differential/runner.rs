@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::allowed::{self, Allowed};
-use crate::case::{self, Case, Text};
+use crate::allowed::{self, Allowed, Difference};
+use crate::case::{self, Case, Text, numbers};
 use crate::comparison::{covers, difference, tell, words};
 use crate::support::{Client, Server, Value, render};
 
@@ -66,10 +66,6 @@ impl Host {
     }
 }
 
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map_while(|part| part.parse().ok()).collect()
-}
-
 /// Runs the cases of one file and fails with all that is wrong.
 pub fn check(topic: &str, cases: &[Case]) {
     Runner::start(door_under_test()).check(topic, cases);
@@ -126,7 +122,11 @@ impl Runner {
             };
             let verdict = self.compare(case, case, entry);
             let told = match (entry, tell(&verdict.differences)) {
-                (Some(entry), told) if told.is_empty() && !verdict.excused => {
+                (Some(entry), told)
+                    if told.is_empty()
+                        && !verdict.excused
+                        && !matches!(entry.difference, Difference::ByChance(_)) =>
+                {
                     format!("no longer needed in allowed.rs: '{}'\n", entry.reason)
                 }
                 (_, told) => told,
@@ -206,7 +206,11 @@ impl Runner {
         if uses_acl(case) {
             self.reset_users();
         }
-        Outcome { replies, end, data: self.data() }
+        let data = self.data();
+        if case.uses_functions() {
+            self.flush_functions();
+        }
+        Outcome { replies, end, data }
     }
 
     fn reset(&mut self) {
@@ -215,6 +219,18 @@ impl Runner {
         self.admin.ok(&["SCRIPT", "FLUSH"]);
         if self.other == Door::Ours {
             self.admin.ok(&["LUA.SCRIPT", "FLUSH"]);
+        }
+    }
+
+    /// Removes the functions that the case has left. Redis 8.0 does not survive that when one of them
+    /// has called a command with an argument of a wrong type, which is not the case's business.
+    fn flush_functions(&mut self) {
+        if self.other == Door::Ours {
+            self.admin.ok(&["LUA.FUNCTION", "FLUSH", "SYNC"]);
+        }
+        match self.admin.try_cmd(&["FUNCTION", "FLUSH", "SYNC"]) {
+            Ok(frame) => assert_eq!(frame, b"+OK\r\n", "{}", render(&frame)),
+            Err(error) => drop(self.mourn(&error)),
         }
     }
 
