@@ -4,7 +4,7 @@ use crate::doors::{Door, Ours, Scripts, Stock, same};
 use crate::support::{Client, Server, Value};
 
 /// Makes user `u` anew with `rules` and returns a connection of that user.
-fn login(server: &Server, admin: &mut Client, rules: &str) -> Client {
+pub fn login(server: &Server, admin: &mut Client, rules: &str) -> Client {
     admin.cmd(&["ACL", "DELUSER", "u"]);
     let mut argv = vec!["ACL", "SETUSER", "u", "on", "nopass"];
     argv.extend(rules.split_whitespace());

@@ -37,7 +37,7 @@ fn is_ok(client: &mut Client) -> bool {
 }
 
 /// One node that serves the lower half of the slots and calls that enough.
-fn half() -> Server {
+pub fn half() -> Server {
     let server = undemanding_node();
     let mut client = server.client();
     own(&mut client, ["0", "8191"]);
@@ -46,10 +46,10 @@ fn half() -> Server {
 }
 
 /// Keys by where they are: `{b}` and `{f}` in different slots of the lower half, `{a}` in the upper.
-const HERE: &str = "{b}key";
-const HERE_TOO: &str = "{b}other";
-const ELSEWHERE: &str = "{f}key";
-const AWAY: &str = "{a}key";
+pub const HERE: &str = "{b}key";
+pub const HERE_TOO: &str = "{b}other";
+pub const ELSEWHERE: &str = "{f}key";
+pub const AWAY: &str = "{a}key";
 
 #[test]
 fn the_keys_of_these_tests_are_where_they_should_be() {

@@ -6,10 +6,10 @@ use crate::doors::{Scripts, request};
 use crate::support::{Client, Server, Value, wait_until};
 
 /// A small generator, so that every run of a test sends the same scripts.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -237,7 +237,7 @@ fn scripts_are_neither_cached_on_replicas_nor_sent_to_them() {
 
 #[test]
 fn a_replica_without_the_module_follows_a_master_with_it() {
-    let master = Server::new().tcp().start();
+    let master = Server::new().tcp().config("redlua.persist", "no").start();
     let server = Server::new().without_module().replica_of(&master).start();
     let mut replica = server.client();
     let mut client = master.client();
