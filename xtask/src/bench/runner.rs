@@ -12,9 +12,9 @@ pub const PIPELINE: u32 = 32;
 /// Whose commands run the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// EVAL and its family, by the server itself.
+    /// EVAL, FCALL and their family, by the server itself.
     Stock,
-    /// LUA.EVAL and its family.
+    /// LUA.EVAL, LUA.FCALL and their family.
     Module,
 }
 
@@ -23,8 +23,10 @@ impl Side {
         match (self, door) {
             (Self::Stock, Door::Sha) => "EVALSHA",
             (Self::Stock, Door::Body) => "EVAL",
+            (Self::Stock, Door::Function) => "FCALL",
             (Self::Module, Door::Sha) => "LUA.EVALSHA",
             (Self::Module, Door::Body) => "LUA.EVAL",
+            (Self::Module, Door::Function) => "LUA.FCALL",
         }
     }
 
@@ -34,6 +36,25 @@ impl Side {
             Self::Module => b"LUA.SCRIPT",
         }
     }
+
+    fn function_command(self) -> &'static [u8] {
+        match self {
+            Self::Stock => b"FUNCTION",
+            Self::Module => b"LUA.FUNCTION",
+        }
+    }
+}
+
+/// The function of workloads that are one, and its library.
+const FUNCTION: &str = "bench";
+
+/// Loads a library whose function has this body, in place of the one before, and gives its name.
+fn load_function(client: &mut Client, side: Side, body: &str) -> Result<Vec<u8>> {
+    let library = format!(
+        "#!lua name={FUNCTION}\nredis.register_function('{FUNCTION}', function(KEYS, ARGV) {body}\nend)"
+    );
+    client.command(&[side.function_command(), b"LOAD", b"REPLACE", library.as_bytes()])?;
+    Ok(FUNCTION.as_bytes().to_vec())
 }
 
 /// One workload ready to run on one side.
@@ -53,6 +74,7 @@ impl Prepared {
         let script = match workload.door {
             Door::Body => body.into_bytes(),
             Door::Sha => client.command(&[side.script_command(), b"LOAD", body.as_bytes()])?,
+            Door::Function => load_function(client, side, &body)?,
         };
         let mut argv = vec![side.command(workload.door).as_bytes(), &script];
         argv.push(if workload.key.is_some() { b"1" } else { b"0" });

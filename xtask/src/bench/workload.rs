@@ -12,6 +12,8 @@ pub enum Door {
     Sha,
     /// With its body: EVAL.
     Body,
+    /// As the body of a function, by its name: FCALL.
+    Function,
 }
 
 /// One script to measure.
@@ -107,6 +109,22 @@ const SCRIPTS: &[Workload] = &[
         door: Door::Body,
         body: two_kilobytes,
         key: None,
+        ..BASE
+    },
+    Workload {
+        name: "fcall-empty",
+        title: "FCALL of `return 1`",
+        door: Door::Function,
+        body: || "return 1".to_owned(),
+        key: None,
+        ..BASE
+    },
+    Workload {
+        name: "fcall-get",
+        title: "FCALL of one GET",
+        door: Door::Function,
+        body: || "return redis.call('GET', KEYS[1])".to_owned(),
+        prepare: set_100_bytes,
         ..BASE
     },
     Workload {
