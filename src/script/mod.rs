@@ -1,4 +1,4 @@
-//! What a script is: its text, its name, its flags and where it is kept.
+//! What scripts and libraries are as text: names, flags, where scripts are kept, payloads of libraries.
 //!
 //! Nothing here knows Lua. The compiled form is a type parameter of the cache, so every rule of
 //! this folder is tested without a virtual machine.
