@@ -16,6 +16,8 @@ pub static CONFIGS: [ConfigSpec];
 pub enum Unit {
     /// Bytes; `kb`, `mb` and `gb` may be written after the number.
     Bytes,
+    /// Milliseconds.
+    Milliseconds,
     /// Nothing: 0 is `no` and 1 is `yes`.
     Switch,
 }
@@ -34,14 +36,25 @@ pub struct ConfigSpec {
     pub default: i64,
     /// It is read when the module is loaded and cannot be set after that.
     pub fixed: bool,
-    /// The present value.
-    pub value: &'static AtomicI64,
+    /// Where its value is.
+    pub value: Value,
+}
+
+/// Where the value of a setting is.
+pub enum Value {
+    /// Here.
+    Own(&'static AtomicI64),
+    /// It is the value of this setting of the server.
+    Server(&'static std::ffi::CStr),
 }
 
 const MB: i64 = 1024 * 1024;
 
 static MEMORY_LIMIT_VALUE: AtomicI64 = AtomicI64::new(256 * MB);
 static MAX_SCRIPT_SIZE_VALUE: AtomicI64 = AtomicI64::new(16 * MB);
+static MAX_RUN_TIME_VALUE: AtomicI64 = AtomicI64::new(0);
+static MAX_RUN_TIME_AFTER_WRITE_VALUE: AtomicI64 = AtomicI64::new(0);
+static EXEC_TIME_LIMIT_VALUE: AtomicI64 = AtomicI64::new(30_000);
 static PERSIST_VALUE: AtomicI64 = AtomicI64::new(1);
 
 register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
@@ -51,7 +64,7 @@ register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
     range: (2 * MB, i64::MAX),
     default: 256 * MB,
     fixed: false,
-    value: &MEMORY_LIMIT_VALUE,
+    value: Value::Own(&MEMORY_LIMIT_VALUE),
 });
 register!(CONFIGS: MAX_SCRIPT_SIZE: ConfigSpec = ConfigSpec {
     name: c"max-script-size",
@@ -60,7 +73,7 @@ register!(CONFIGS: MAX_SCRIPT_SIZE: ConfigSpec = ConfigSpec {
     range: (1, 1024 * MB),
     default: 16 * MB,
     fixed: false,
-    value: &MAX_SCRIPT_SIZE_VALUE,
+    value: Value::Own(&MAX_SCRIPT_SIZE_VALUE),
 });
 register!(CONFIGS: PERSIST: ConfigSpec = ConfigSpec {
     name: c"persist",
@@ -69,26 +82,81 @@ register!(CONFIGS: PERSIST: ConfigSpec = ConfigSpec {
     range: (0, 1),
     default: 1,
     fixed: true,
-    value: &PERSIST_VALUE,
+    value: Value::Own(&PERSIST_VALUE),
 });
+
+register!(CONFIGS: SCRIPT_TIME_LIMIT: ConfigSpec = ConfigSpec {
+    name: c"script-time-limit",
+    summary: "Another name of the server's busy-reply-threshold: how long a script runs before other clients get the error BUSY, 0 for ever.",
+    unit: Unit::Milliseconds,
+    range: (0, i64::MAX),
+    default: 5000,
+    fixed: false,
+    value: Value::Server(c"busy-reply-threshold"),
+});
+register!(CONFIGS: MAX_RUN_TIME: ConfigSpec = ConfigSpec {
+    name: c"max-run-time",
+    summary: "How long a script or a function may run as long as it has not written; 0 for any time.",
+    unit: Unit::Milliseconds,
+    range: (0, i64::MAX),
+    default: 0,
+    fixed: false,
+    value: Value::Own(&MAX_RUN_TIME_VALUE),
+});
+register!(CONFIGS: MAX_RUN_TIME_AFTER_WRITE: ConfigSpec = ConfigSpec {
+    name: c"max-run-time-after-write",
+    summary: "How long a script or a function that has written may run, counted from its begin; what it wrote stays. 0 for any time.",
+    unit: Unit::Milliseconds,
+    range: (0, i64::MAX),
+    default: 0,
+    fixed: false,
+    value: Value::Own(&MAX_RUN_TIME_AFTER_WRITE_VALUE),
+});
+register!(CONFIGS: EXEC_TIME_LIMIT: ConfigSpec = ConfigSpec {
+    name: c"exec-time-limit",
+    summary: "How long a script or a function may run in MULTI/EXEC, where nothing can kill it, as long as it has not written; 0 for any time.",
+    unit: Unit::Milliseconds,
+    range: (0, i64::MAX),
+    default: 30_000,
+    fixed: false,
+    value: Value::Own(&EXEC_TIME_LIMIT_VALUE),
+});
+
+/// Milliseconds that a run may take as long as it has not written; 0 for any number.
+#[inline]
+pub(crate) fn max_run_time() -> u64 {
+    MAX_RUN_TIME_VALUE.load(Ordering::Relaxed).unsigned_abs()
+}
+
+/// Milliseconds that a run that has written may take; 0 for any number.
+#[inline]
+pub(crate) fn max_run_time_after_write() -> u64 {
+    MAX_RUN_TIME_AFTER_WRITE_VALUE.load(Ordering::Relaxed).unsigned_abs()
+}
+
+/// Milliseconds that a run may take in MULTI/EXEC as long as it has not written; 0 for any number.
+#[inline]
+pub(crate) fn exec_time_limit() -> u64 {
+    EXEC_TIME_LIMIT_VALUE.load(Ordering::Relaxed).unsigned_abs()
+}
 
 /// Bytes a VM may hold.
 pub(crate) fn memory_limit() -> usize {
-    as_size(&MEMORY_LIMIT)
+    as_size(&MEMORY_LIMIT_VALUE)
 }
 
 /// Bytes of the longest script that is compiled.
 pub(crate) fn max_script_size() -> usize {
-    as_size(&MAX_SCRIPT_SIZE)
+    as_size(&MAX_SCRIPT_SIZE_VALUE)
 }
 
 /// Whether libraries are written to RDB and AOF base files and sent in full synchronizations.
 pub fn persists() -> bool {
-    PERSIST.value.load(Ordering::Relaxed) != 0
+    PERSIST_VALUE.load(Ordering::Relaxed) != 0
 }
 
-fn as_size(config: &ConfigSpec) -> usize {
-    usize::try_from(config.value.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+fn as_size(value: &AtomicI64) -> usize {
+    usize::try_from(value.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -98,7 +166,9 @@ mod tests {
     #[test]
     fn every_setting_starts_with_its_default_within_its_range() {
         for config in CONFIGS {
-            assert_eq!(config.value.load(Ordering::Relaxed), config.default, "{:?}", config.name);
+            if let Value::Own(value) = config.value {
+                assert_eq!(value.load(Ordering::Relaxed), config.default, "{:?}", config.name);
+            }
             assert!(
                 (config.range.0..=config.range.1).contains(&config.default),
                 "{:?}",

@@ -12,6 +12,8 @@ pub enum Flavour {
 /// A group of servers whose stock engine behaves in a way of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hosts {
+    /// Every Redis.
+    Redis,
     /// Redis before 7.2, whose texts and number formats are older.
     Redis70,
     /// Redis 8.0 and newer.
@@ -59,6 +61,7 @@ impl Dialect {
     pub const fn is(self, hosts: Hosts) -> bool {
         let valkey = matches!(self.flavour, Flavour::Valkey);
         match hosts {
+            Hosts::Redis => !valkey,
             Hosts::Redis70 => !valkey && self.version < version(7, 2, 0),
             Hosts::Redis80 => !valkey && self.version >= version(8, 0, 0),
             Hosts::Valkey => valkey,

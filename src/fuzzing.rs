@@ -114,5 +114,5 @@ pub fn dump_payload(texts: &[Vec<u8>]) -> Vec<u8> {
 
 fn engine() -> Engine {
     config::MEMORY_LIMIT.value.store(MEMORY, Ordering::Relaxed);
-    Engine::new(Dialect::redis(7, 0, 15))
+    Engine::new(Dialect::redis(7, 0, 15)).expect("the system has threads")
 }

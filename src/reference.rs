@@ -11,6 +11,7 @@ use crate::config::{CONFIGS, ConfigSpec, Unit};
 use crate::dialect::Hosts;
 use crate::resp::{ERRORS, Origin};
 use crate::script::flags::SCRIPT_FLAGS;
+use crate::script::limits::LIMITS;
 use crate::vm::api::{ApiContexts, LUA_API, Member};
 
 const NOTE: &str = "<!-- Generated from the declarations by `cargo xtask reference`. -->\n\n";
@@ -82,6 +83,14 @@ fn lua_api() -> String {
     for flag in &SCRIPT_FLAGS {
         let _ = writeln!(page, "| `{}` | {} |", flag.name, flag.summary);
     }
+    page.push_str(
+        "\n## Limits of a script\n\n`#!lua max-run-time=100 memory=10mb` as the first line; a function has them among \
+         its flags,\nas `flags = {'no-writes', 'max-run-time=100'}`. Settings of the server count too: of two limits, \
+         the smaller one.\n\n| limit | what it means |\n|---|---|\n",
+    );
+    for limit in &LIMITS {
+        let _ = writeln!(page, "| `{}` | {} |", limit.name, limit.summary);
+    }
     page
 }
 
@@ -126,6 +135,9 @@ fn range(config: &ConfigSpec) -> String {
     let default = value(config);
     match (config.unit, config.range) {
         (Unit::Switch, _) => format!("yes or no, default {default}.{start}"),
+        (Unit::Milliseconds, (least, _)) => {
+            format!("Milliseconds, {least} or more, default {default}.{start}")
+        }
         (Unit::Bytes, (least, i64::MAX)) => {
             format!("Bytes, {} to no upper limit, default {default}.{start}", bytes(least))
         }
@@ -139,6 +151,7 @@ fn range(config: &ConfigSpec) -> String {
 fn value(config: &ConfigSpec) -> String {
     match (config.unit, config.default) {
         (Unit::Bytes, default) => bytes(default),
+        (Unit::Milliseconds, default) => default.to_string(),
         (Unit::Switch, 0) => "no".to_owned(),
         (Unit::Switch, _) => "yes".to_owned(),
     }
@@ -180,6 +193,7 @@ fn errors() -> String {
 
 fn hosts_name(hosts: Hosts) -> &'static str {
     match hosts {
+        Hosts::Redis => "Redis",
         Hosts::Redis70 => "Redis 7.0",
         Hosts::Redis80 => "Redis 8.0 and newer",
         Hosts::Valkey => "Valkey",

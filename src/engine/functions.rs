@@ -13,11 +13,11 @@ use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, RunState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
-use crate::script::ScriptFlags;
 use crate::script::library::{self, LibraryError, is_valid_name};
 use crate::script::wrapped;
+use crate::script::{RunLimits, ScriptFlags};
 use crate::vm::{
-    CompileError, FunctionRef, Inputs, InvokeError, LoadError, Registered, RunContext, RunName, Vm,
+    CompileError, FunctionRef, LoadError, Registered, Registration, RunContext, RunName, Vm, Watch,
     invalid_name,
 };
 
@@ -109,6 +109,8 @@ pub struct Function {
     pub description: Option<Vec<u8>>,
     /// Its flags.
     pub flags: ScriptFlags,
+    /// Its limits, which its author gave among the flags.
+    pub limits: RunLimits,
     compiled: Cell<FunctionRef>,
 }
 
@@ -239,31 +241,12 @@ impl Engine {
             grant,
             server,
             state: RunState::new(slot.flatten()),
+            watch: self.watch(function.limits),
         };
-        let vm = self.function_vm();
+        let vm = self.function_vm(function.limits);
         self.refresh(&vm, &run, &library)?;
-        self.invoke_function(&vm, &run, function, inputs, reply)
-    }
-
-    fn invoke_function<S: ReplySink>(
-        &self,
-        vm: &Vm,
-        run: &RunContext<'_>,
-        function: &Function,
-        inputs: Inputs<'_>,
-        reply: &mut S,
-    ) -> Result<(), ErrorReply> {
-        self.runs.set(self.runs.get() + 1);
-        let outcome = vm.invoke(run, function.compiled.get(), inputs, reply);
-        if vm.is_poisoned() || matches!(outcome, Err(InvokeError::Memory(_))) {
-            self.rebuild_function_vm();
-        }
-        outcome.map_err(|error| {
-            self.failed_runs.set(self.failed_runs.get() + 1);
-            match error {
-                InvokeError::Script(error) | InvokeError::Memory(error) => error,
-            }
-        })
+        let outcome = vm.invoke(&run, function.compiled.get(), inputs, reply);
+        self.settle(&vm, outcome, Self::rebuild_function_vm)
     }
 
     /// Loads a library for a client, or for a master or a file, which no limit of time holds up.
@@ -338,7 +321,7 @@ impl Engine {
 
     /// Compiles a chunk by itself, so that nothing in it reaches beyond its own end.
     fn check_chunk(&self, chunk: &[u8]) -> Result<(), ErrorReply> {
-        let vm = self.function_vm();
+        let vm = self.function_vm(RunLimits::default());
         match vm.compile_function(chunk) {
             Ok(function) => {
                 vm.release(function);
@@ -470,7 +453,7 @@ impl Engine {
         if is_taken(&metadata.name) {
             return Err(ErrorReply::with(&LIBRARY_EXISTS, self.dialect, &[&metadata.name]));
         }
-        let vm = self.function_vm();
+        let vm = self.function_vm(RunLimits::default());
         let functions = self.run_library(&vm, host, code, metadata.code_offset, limit)?;
         if functions.is_empty() {
             return Err(ErrorReply::new(&NO_FUNCTIONS, self.dialect));
@@ -500,8 +483,9 @@ impl Engine {
             grant: Grant { read_only: true, allow_oom: false, allow_cross_slot: false },
             server: host.server_state(),
             state: RunState::new(None),
+            watch: Watch::Load(limit),
         };
-        let loaded = vm.load(&run, source, limit);
+        let loaded = vm.load(&run, source);
         if vm.is_poisoned() || loaded.as_ref().err() == Some(&LoadError::Memory) {
             self.rebuild_function_vm();
         }
@@ -525,7 +509,7 @@ impl Engine {
         for (place, function) in library.functions.iter().enumerate() {
             // The same code registers the same functions in the same order, unless it goes by the time or
             // by chance.
-            let is_it = |again: &&Registered| again.name == function.name;
+            let is_it = |again: &&Registered| again.about.name == function.name;
             let again = functions.get(place).filter(is_it);
             let again = again.or_else(|| functions.iter().find(is_it));
             let again = again.ok_or_else(|| ErrorReply::new(&NO_FUNCTION, self.dialect))?;
@@ -538,7 +522,7 @@ impl Engine {
     /// Gives the functions of a library up.
     fn release_library(&self, library: &Library) {
         if library.generation.get() == self.function_generation.get() {
-            let vm = self.function_vm();
+            let vm = self.function_vm(RunLimits::default());
             for function in &library.functions {
                 vm.release(function.compiled.get());
             }
@@ -559,7 +543,8 @@ impl Engine {
 
 impl From<Registered> for Function {
     fn from(registered: Registered) -> Self {
-        let Registered { name, description, flags, function } = registered;
-        Self { name, description, flags, compiled: Cell::new(function) }
+        let Registered { about, function } = registered;
+        let Registration { name, description, flags, limits } = about;
+        Self { name, description, flags, limits, compiled: Cell::new(function) }
     }
 }

@@ -1,5 +1,6 @@
 //! Runs scripts: joins the cache, policy and the VM.
 
+mod busy;
 mod functions;
 mod request;
 mod run;
@@ -8,6 +9,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use crate::vm::{BusyRun, RunKind};
 pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
 pub use state::flushes_in_background;

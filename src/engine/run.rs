@@ -3,15 +3,17 @@
 use super::request::{RunRequest, Source};
 use super::scripts::Found;
 use super::state::Engine;
+use crate::config;
 use crate::dialect::Hosts;
 use crate::host::{Host, ServerHost};
 use crate::policy::admission::{Grant, admit};
 use crate::policy::key_slot::key_slot;
+use crate::policy::time_limits::{TimeLimits, stricter};
 use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
-use crate::script::{Origin, Sha1};
-use crate::vm::{Inputs, InvokeError, RunContext, RunName};
+use crate::script::{Origin, RunLimits, Sha1};
+use crate::vm::{InvokeError, RunContext, RunName, Vm, Watch};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
@@ -50,8 +52,12 @@ impl Engine {
             grant,
             server,
             state: RunState::new(slot.flatten()),
+            watch: self.watch(found.limits),
         };
-        self.invoke(&run, &found, inputs, reply)
+        let vm = self.vm(found.limits);
+        let function = self.function(&vm, &found)?;
+        let outcome = vm.invoke(&run, function, inputs, reply);
+        self.settle(&vm, outcome, Self::rebuild)
     }
 
     /// Finds the script, if it is cached.
@@ -103,19 +109,29 @@ impl Engine {
         Ok(grant)
     }
 
-    fn invoke<S: ReplySink>(
+    /// What time may do to a run with these limits of its own.
+    #[inline]
+    pub(super) fn watch(&self, own: RunLimits) -> Watch<'_> {
+        let limits = TimeLimits {
+            run: stricter(config::max_run_time(), own.run_time),
+            after_write: stricter(config::max_run_time_after_write(), own.run_time_after_write),
+            unreachable: config::exec_time_limit(),
+        };
+        Watch::Run { slot: &self.busy, limits }
+    }
+
+    /// Counts a run that ended, and throws its VM away if the run broke it.
+    #[inline]
+    pub(super) fn settle(
         &self,
-        run: &RunContext<'_>,
-        found: &Found,
-        inputs: Inputs<'_>,
-        reply: &mut S,
+        vm: &Vm,
+        outcome: Result<(), InvokeError>,
+        rebuild: fn(&Self),
     ) -> Result<(), ErrorReply> {
-        let vm = self.vm();
-        let function = self.function(&vm, found)?;
         self.runs.set(self.runs.get() + 1);
-        let outcome = vm.invoke(run, function, inputs, reply);
+        self.busy.leave();
         if vm.is_poisoned() || matches!(outcome, Err(InvokeError::Memory(_))) {
-            self.rebuild();
+            rebuild(self);
         }
         outcome.map_err(|error| {
             self.failed_runs.set(self.failed_runs.get() + 1);

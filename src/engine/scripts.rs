@@ -8,7 +8,7 @@ use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 use crate::script::shebang::{self, Rules};
-use crate::script::{Origin, Script, ScriptFlags, Sha1, Shebang, ShebangError};
+use crate::script::{Origin, RunLimits, Script, ScriptFlags, Sha1, Shebang, ShebangError};
 use crate::vm::{CompileError, FunctionRef, Vm};
 
 register!(ERRORS: COMPILE: ErrorSpec = ErrorSpec::stock(
@@ -36,6 +36,11 @@ register!(ERRORS: SHEBANG_OPTION: ErrorSpec = ErrorSpec::stock(
     "Unknown lua shebang option: {}",
     "A script's shebang has an option that does not exist.",
 ));
+register!(ERRORS: SHEBANG_LIMIT: ErrorSpec = ErrorSpec::module(
+    "ERR",
+    "Bad value of script shebang option: {}",
+    "A limit in a script's shebang is no positive number.",
+));
 register!(ERRORS: SHEBANG_FLAG: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Unexpected flag in script shebang: {}",
@@ -57,6 +62,7 @@ register!(ERRORS: COMPILE_MEMORY: ErrorSpec = ErrorSpec::module(
 pub(super) struct Found {
     pub(super) sha1: Sha1,
     pub(super) flags: Option<ScriptFlags>,
+    pub(super) limits: RunLimits,
     compiled: Compiled,
 }
 
@@ -99,12 +105,13 @@ impl Engine {
         }
         let shebang = self.shebang(body).map_err(|error| self.shebang_error(&error))?;
         let source = body.get(shebang.code_offset..).unwrap_or_default();
-        let vm = self.vm();
+        let vm = self.vm(RunLimits::default());
         let compiled = self.compile(&vm, source)?;
         let script = Script {
             sha1: Sha1::of(body),
             body: body.into(),
             flags: shebang.flags,
+            limits: shebang.limits,
             compiled: Cell::new(compiled),
         };
         let found = Found::of(&script);
@@ -159,6 +166,7 @@ impl Engine {
             ShebangError::InvalidEngine => (&SHEBANG_NO_ENGINE, b""),
             ShebangError::UnexpectedEngine(engine) => (&SHEBANG_ENGINE, engine),
             ShebangError::UnknownOption(option) => (&SHEBANG_OPTION, option),
+            ShebangError::BadLimit(option) => (&SHEBANG_LIMIT, option),
             ShebangError::UnexpectedFlag(flag) => (&SHEBANG_FLAG, flag),
         };
         ErrorReply::with(spec, self.dialect, &[detail])
@@ -167,6 +175,11 @@ impl Engine {
 
 impl Found {
     fn of(script: &Script<Cell<Compiled>>) -> Self {
-        Self { sha1: script.sha1, flags: script.flags, compiled: script.compiled.get() }
+        Self {
+            sha1: script.sha1,
+            flags: script.flags,
+            limits: script.limits,
+            compiled: script.compiled.get(),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Engine`]: the scripting subsystem's state between runs.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +10,8 @@ use std::thread;
 use super::functions::Libraries;
 use crate::config;
 use crate::dialect::Dialect;
-use crate::script::ScriptCache;
-use crate::vm::{FunctionRef, Purpose, Random, Vm};
+use crate::script::{RunLimits, ScriptCache};
+use crate::vm::{BusySlot, FunctionRef, Purpose, Random, Ticker, Vm};
 
 /// Whether a flush frees memory before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,9 @@ pub struct Engine {
     /// Counts those VMs.
     pub(super) function_generation: Cell<u64>,
     random: Arc<Random>,
+    ticker: Arc<Ticker>,
+    /// The run that keeps the server busy.
+    pub(super) busy: BusySlot,
     /// Evictions in caches that were flushed.
     evicted_before: Cell<u64>,
     pub(super) runs: Cell<u64>,
@@ -114,22 +118,31 @@ pub struct Engine {
 
 impl Engine {
     /// Makes the engine of a server of `dialect`.
-    pub fn new(dialect: Dialect) -> Self {
+    ///
+    /// # Errors
+    /// The system has no thread to give, without which no run could be interrupted.
+    pub fn new(dialect: Dialect) -> io::Result<Self> {
         let random = Arc::new(Random::default());
-        Self {
+        let ticker = Arc::new(Ticker::start()?);
+        let limit = config::memory_limit();
+        let vm =
+            Vm::new(Purpose::Scripts, dialect, Arc::clone(&random), Arc::clone(&ticker), limit);
+        Ok(Self {
             dialect,
             cache: RefCell::default(),
-            vm: RefCell::new(Self::make_vm(Purpose::Scripts, dialect, &random)),
+            vm: RefCell::new(Rc::new(vm)),
             generation: Cell::new(0),
             libraries: RefCell::default(),
             function_vm: RefCell::default(),
             function_generation: Cell::new(0),
             random,
+            ticker,
+            busy: BusySlot::default(),
             evicted_before: Cell::new(0),
             runs: Cell::new(0),
             failed_runs: Cell::new(0),
             rebuilt_vms: Cell::new(0),
-        }
+        })
     }
 
     /// The server the engine answers as.
@@ -156,35 +169,43 @@ impl Engine {
         drop(self.replace_vm());
     }
 
-    /// The VM, kept alive by the caller whatever happens to the engine's.
-    pub(super) fn vm(&self) -> Rc<Vm> {
+    /// The VM for a run with these limits of its own, kept alive by the caller whatever happens to the
+    /// engine's.
+    pub(super) fn vm(&self, own: RunLimits) -> Rc<Vm> {
         let poisoned = self.vm.borrow().is_poisoned();
         if poisoned {
             self.rebuild();
         }
         let vm = Rc::clone(&self.vm.borrow());
         vm.set_limits(config::memory_limit(), config::max_script_size());
+        vm.set_own_limit(own.memory);
         vm
     }
 
     fn replace_vm(&self) -> Rc<Vm> {
         self.generation.set(self.generation.get() + 1);
-        self.vm.replace(Self::make_vm(Purpose::Scripts, self.dialect, &self.random))
+        self.vm.replace(self.make_vm(Purpose::Scripts))
     }
 
-    fn make_vm(purpose: Purpose, dialect: Dialect, random: &Arc<Random>) -> Rc<Vm> {
-        Rc::new(Vm::new(purpose, dialect, Arc::clone(random), config::memory_limit()))
+    fn make_vm(&self, purpose: Purpose) -> Rc<Vm> {
+        let (random, ticker) = (Arc::clone(&self.random), Arc::clone(&self.ticker));
+        Rc::new(Vm::new(purpose, self.dialect, random, ticker, config::memory_limit()))
     }
 
-    /// The VM of functions, kept alive by the caller whatever happens to the engine's.
-    pub(super) fn function_vm(&self) -> Rc<Vm> {
+    /// The VM of functions for a run with these limits of its own, kept alive by the caller whatever happens
+    /// to the engine's.
+    pub(super) fn function_vm(&self, own: RunLimits) -> Rc<Vm> {
         if self.function_vm.borrow().as_ref().is_some_and(|vm| vm.is_poisoned()) {
             self.rebuild_function_vm();
         }
+        // While a function lets others in, a master may send its libraries.
+        if self.function_vm.borrow().as_ref().is_some_and(|vm| vm.is_running()) {
+            drop(self.take_function_vm());
+        }
         let mut present = self.function_vm.borrow_mut();
-        let vm = present
-            .get_or_insert_with(|| Self::make_vm(Purpose::Functions, self.dialect, &self.random));
+        let vm = present.get_or_insert_with(|| self.make_vm(Purpose::Functions));
         vm.set_limits(config::memory_limit(), config::max_script_size());
+        vm.set_own_limit(own.memory);
         Rc::clone(vm)
     }
 

@@ -23,7 +23,7 @@ register!(LUA_API: PANIC: ApiSpec = ApiSpec {
 });
 
 fn engine() -> Engine {
-    Engine::new(Dialect::redis(7, 0, 15))
+    Engine::new(Dialect::redis(7, 0, 15)).expect("a thread")
 }
 
 /// Runs a script with keys and arguments; gives the reply as a RESP2 client reads it.

@@ -1,12 +1,13 @@
 //! A host for tests without a server: scripted replies, recorded calls.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::dialect::Dialect;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::{Demand, ServerState};
-use crate::resp::ErrorReply;
+use crate::resp::{ErrorReply, ErrorSpec};
 
 /// Answers each call with the next scripted reply, `+OK` when there is none.
 pub struct FakeHost {
@@ -20,6 +21,10 @@ pub struct FakeHost {
     pub lines: RefCell<Vec<(LogLevel, Vec<u8>)>>,
     /// The database selected last.
     pub db: Cell<i32>,
+    /// How long a run goes on before others are let in.
+    pub threshold: Cell<Option<Duration>>,
+    /// Called when others are let in; without it, nobody can be.
+    pub visitor: Option<Box<dyn Fn()>>,
 }
 
 impl Default for FakeHost {
@@ -30,6 +35,8 @@ impl Default for FakeHost {
             calls: RefCell::default(),
             lines: RefCell::default(),
             db: Cell::new(0),
+            threshold: Cell::default(),
+            visitor: None,
         }
     }
 }
@@ -108,6 +115,24 @@ impl Host for FakeHost {
 
     fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply> {
         Ok(Vec::new())
+    }
+
+    fn command(&self) -> Vec<Vec<u8>> {
+        vec![b"LUA.EVAL".to_vec()]
+    }
+
+    fn busy_threshold(&self) -> Option<Duration> {
+        self.threshold.get()
+    }
+
+    fn can_let_others_in(&self) -> bool {
+        self.visitor.is_some()
+    }
+
+    fn let_others_in(&self, _: &ErrorSpec) {
+        if let Some(visitor) = &self.visitor {
+            visitor();
+        }
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

@@ -1,10 +1,12 @@
 //! [`Host`] and the plain values that pass through it.
 
+use std::time::Duration;
+
 use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts};
 use crate::policy::{Demand, ServerState};
-use crate::resp::ErrorReply;
+use crate::resp::{ErrorReply, ErrorSpec};
 
 /// What became of a command a script called.
 pub enum CallOutcome<R> {
@@ -104,6 +106,19 @@ pub trait Host {
     /// # Errors
     /// The server's, if it refuses the command.
     fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply>;
+
+    /// The command that is running, as the client gave it.
+    fn command(&self) -> Vec<Vec<u8>>;
+
+    /// How long a run goes on before other clients are told that the server is busy; `None` for ever.
+    fn busy_threshold(&self) -> Option<Duration>;
+
+    /// Whether the server can look at its clients while the command goes on.
+    fn can_let_others_in(&self) -> bool;
+
+    /// Has the server look at its clients, if the last time was long enough ago. Most of their commands get
+    /// the error `busy`; those that may run on a busy server do.
+    fn let_others_in(&self, busy: &ErrorSpec);
 
     /// Writes a line to the server's log.
     fn log(&self, level: LogLevel, line: &[u8]);

@@ -10,6 +10,7 @@ pub mod key_slot;
 pub mod quirks;
 mod run_state;
 mod server_state;
+pub mod time_limits;
 
 pub use run_state::{Replication, RunState};
 pub use server_state::{Demand, ServerState};

@@ -101,4 +101,5 @@ required! {
     RedisModule_SetModuleOptions,
     RedisModule_StringPtrLen,
     RedisModule_SubscribeToServerEvent,
+    RedisModule_Yield,
 }

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::api::api;
 use crate::policy::call_errors::Refusal;
+use crate::resp::{Token, Tokens};
 
 /// The reply of a command, as the server keeps it.
 pub struct RawReply {
@@ -56,6 +57,17 @@ pub(super) fn plain<T>(
     // SAFETY: callers give the context of a running callback.
     let reply = RawReply::new(unsafe { call(ctx, name.as_ptr(), args, b"E") })?;
     Some(read(reply.as_ref()))
+}
+
+/// The value in the reply of `CONFIG GET` for one setting.
+pub(super) fn setting(proto: &[u8]) -> Option<Vec<u8>> {
+    let mut tokens = Tokens::new(proto);
+    // A list, or a map, of the name and the value.
+    tokens.next();
+    match (tokens.next(), tokens.next()) {
+        (Token::Bulk(_), Token::Bulk(value)) => Some(value.to_vec()),
+        _ => None,
+    }
 }
 
 /// Calls a command and says whether the server refused it before running it.

@@ -1,21 +1,26 @@
 //! Settings: from their declarations to the server.
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
-use std::sync::atomic::Ordering;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::api::api;
-use crate::config::{CONFIGS, ConfigSpec, Unit};
+use super::call;
+use crate::config::{CONFIGS, ConfigSpec, Unit, Value};
 
 /// Registers all settings and takes the values the configuration file gives them.
 ///
 /// # Errors
 /// The name of the setting the server did not take.
 pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static CStr> {
+    // SAFETY: the context is that of the load; the one made of it stays.
+    SERVER.store(unsafe { api!(GetDetachedThreadSafeContext(ctx)) }, Ordering::Relaxed);
     for spec in CONFIGS {
         let status = match spec.unit {
             Unit::Bytes => register_number(ctx, spec, raw::REDISMODULE_CONFIG_MEMORY),
+            Unit::Milliseconds => register_number(ctx, spec, 0),
             Unit::Switch => register_switch(ctx, spec),
         };
         if status != OK {
@@ -24,8 +29,15 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static CStr> {
     }
     // SAFETY: the context is that of the load.
     let status = unsafe { api!(LoadConfigs(ctx)) };
+    LOADED.store(true, Ordering::Relaxed);
     if status == OK { Ok(()) } else { Err(c"redlua.*") }
 }
+
+/// A context for settings of the server: callbacks of settings get none.
+static SERVER: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(ptr::null_mut());
+
+/// The settings have the values the configuration file gives them.
+static LOADED: AtomicBool = AtomicBool::new(false);
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 
@@ -77,8 +89,7 @@ fn data(spec: &'static ConfigSpec) -> *mut c_void {
 /// Gives the server a setting's value.
 unsafe extern "C" fn read(_name: *const c_char, data: *mut c_void) -> c_longlong {
     // SAFETY: the data is the declaration it was registered with.
-    let spec = unsafe { &*data.cast::<ConfigSpec>() };
-    spec.value.load(Ordering::Relaxed)
+    get(unsafe { &*data.cast::<ConfigSpec>() })
 }
 
 /// Takes a setting's value from the server, which checked its range.
@@ -89,16 +100,13 @@ unsafe extern "C" fn write(
     _error: *mut *mut RedisModuleString,
 ) -> c_int {
     // SAFETY: the data is the declaration it was registered with.
-    let spec = unsafe { &*data.cast::<ConfigSpec>() };
-    spec.value.store(value, Ordering::Relaxed);
-    OK
+    set(unsafe { &*data.cast::<ConfigSpec>() }, value)
 }
 
 /// Gives the server a switch's value.
 unsafe extern "C" fn read_switch(_name: *const c_char, data: *mut c_void) -> c_int {
     // SAFETY: as in `read`.
-    let spec = unsafe { &*data.cast::<ConfigSpec>() };
-    c_int::from(spec.value.load(Ordering::Relaxed) != 0)
+    c_int::from(get(unsafe { &*data.cast::<ConfigSpec>() }) != 0)
 }
 
 /// Takes a switch's value from the server.
@@ -109,7 +117,32 @@ unsafe extern "C" fn write_switch(
     _error: *mut *mut RedisModuleString,
 ) -> c_int {
     // SAFETY: as in `write`.
-    let spec = unsafe { &*data.cast::<ConfigSpec>() };
-    spec.value.store(i64::from(value != 0), Ordering::Relaxed);
+    set(unsafe { &*data.cast::<ConfigSpec>() }, i64::from(value != 0))
+}
+
+fn get(spec: &ConfigSpec) -> i64 {
+    match spec.value {
+        Value::Own(value) => value.load(Ordering::Relaxed),
+        Value::Server(name) => {
+            let ctx = SERVER.load(Ordering::Relaxed);
+            let value = call::plain(ctx, c"CONFIG", &[b"GET", name.to_bytes()], call::setting);
+            let value = value.flatten().and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            value.unwrap_or(spec.default)
+        }
+    }
+}
+
+fn set(spec: &ConfigSpec, value: i64) -> c_int {
+    match spec.value {
+        Value::Own(own) => own.store(value, Ordering::Relaxed),
+        // The server sets what the configuration file does not name to its default: to what was so far.
+        Value::Server(_) if value == spec.default && !LOADED.load(Ordering::Relaxed) => {}
+        Value::Server(name) => {
+            let ctx = SERVER.load(Ordering::Relaxed);
+            let value = value.to_string();
+            let words: [&[u8]; 3] = [b"SET", name.to_bytes(), value.as_bytes()];
+            call::plain(ctx, c"CONFIG", &words, |_| ());
+        }
+    }
     OK
 }

@@ -92,7 +92,7 @@ unsafe fn run(index: usize, ctx: *mut RedisModuleCtx, argv: &[*mut RedisModuleSt
     let args = argv.iter().skip(words).map(|string| unsafe { bytes(*string) });
     let args: SmallVec<[&[u8]; 16]> = args.collect();
     // SAFETY: the context outlives the host.
-    let host = unsafe { RedisHost::new(ctx, module) };
+    let host = unsafe { RedisHost::new(ctx, module, argv) };
     let Some(handler) = spec.handler else { return };
     let mut invocation = Invocation {
         args: &args,

@@ -83,10 +83,12 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     aof::register(ctx);
     let module = Module {
-        engine: Engine::new(dialect),
+        engine: Engine::new(dialect)
+            .map_err(|error| format!("no thread for its clock: {error}"))?,
         facts: FactsCache::default(),
         stock: StockCommands::new(),
         writes_allowed: Cell::new(false),
+        busy_threshold: Cell::default(),
         loading: Loading::default(),
     };
     module.facts.fill(ctx);
@@ -95,7 +97,7 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     subscribe(ctx, raw::REDISMODULE_EVENT_MODULE_CHANGE, modules_changed);
     // With the children that the server makes and loses, which `aof` hears of, these are what can make it
     // refuse writes without showing in a context's flags. An event has one callback.
-    subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, writes_may_be_refused);
+    subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, settings_changed);
     subscribe(ctx, raw::REDISMODULE_EVENT_PERSISTENCE, writes_may_be_refused);
     log(
         ctx,
@@ -116,7 +118,21 @@ pub(super) fn subscribe(ctx: *mut RedisModuleCtx, id: u64, callback: EventCallba
     unsafe { api!(SubscribeToServerEvent(ctx, event, Some(callback))) };
 }
 
-/// A setting changed, or a file was written or failed to be.
+/// A setting of the server changed.
+unsafe extern "C" fn settings_changed(
+    _ctx: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    // SAFETY: events come on the main thread, or on that of a child.
+    if let Some(module) = unsafe { global::module() } {
+        module.writes_allowed.set(false);
+        module.busy_threshold.set(None);
+    }
+}
+
+/// A file was written or failed to be.
 unsafe extern "C" fn writes_may_be_refused(
     _ctx: *mut RedisModuleCtx,
     _event: RedisModuleEvent,

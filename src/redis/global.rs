@@ -1,6 +1,7 @@
 //! The one global: what the module keeps between commands.
 
 use std::cell::{Cell, UnsafeCell};
+use std::time::Duration;
 
 use super::facts::FactsCache;
 use super::persistence::Loading;
@@ -18,6 +19,9 @@ pub(super) struct Module {
     /// Whether writes were allowed when the server was last asked, and nothing happened since that could
     /// change it, as far as events tell.
     pub(super) writes_allowed: Cell<bool>,
+    /// The server's `busy-reply-threshold`, if it was asked since settings changed last; `None` inside for
+    /// ever.
+    pub(super) busy_threshold: Cell<Option<Option<Duration>>>,
     /// The load of a dataset that goes on.
     pub(super) loading: Loading,
 }

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::time::Duration;
 
-use redis_module::raw::{self, RedisModuleCtx};
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
 use super::api::api;
@@ -17,7 +18,7 @@ use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, ServerState};
-use crate::resp::{ErrorReply, Token, Tokens};
+use crate::resp::{ErrorReply, ErrorSpec, Token, Tokens};
 
 /// With any of these the server may refuse writes at any time.
 const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
@@ -33,6 +34,8 @@ pub struct RedisHost {
     has_user: Cell<bool>,
     /// See [`RedisHost::flags`].
     flags: Cell<Option<u32>>,
+    /// The command with its arguments.
+    argv: *const [*mut RedisModuleString],
     /// The database the command was called in, once the script selected another.
     own_db: Cell<Option<c_int>>,
 }
@@ -41,12 +44,17 @@ impl RedisHost {
     /// The server as the command of `ctx` sees it.
     ///
     /// # Safety
-    /// `ctx` is the context of a command that is running, or a detached one, which has a client too. Both
-    /// arguments outlive the value.
-    pub(super) unsafe fn new(ctx: *mut RedisModuleCtx, module: &'static Module) -> Self {
+    /// `ctx` is the context of a command that is running, `argv`, or a detached one, which has a client too.
+    /// All arguments outlive the value.
+    pub(super) unsafe fn new(
+        ctx: *mut RedisModuleCtx,
+        module: &'static Module,
+        argv: &[*mut RedisModuleString],
+    ) -> Self {
         Self {
             ctx,
             module,
+            argv,
             has_user: Cell::new(true),
             flags: Cell::new(None),
             own_db: Cell::new(None),
@@ -272,6 +280,42 @@ impl Host for RedisHost {
             Token::Error(line) => Err(ErrorReply::from_line(line.to_vec())),
             _ => Err(internal_error(self.dialect())),
         }
+    }
+
+    fn command(&self) -> Vec<Vec<u8>> {
+        // SAFETY: the arguments outlive the host.
+        let argv = unsafe { &*self.argv };
+        // SAFETY: as above.
+        argv.iter().map(|string| unsafe { call::bytes(*string) }.to_vec()).collect()
+    }
+
+    fn busy_threshold(&self) -> Option<Duration> {
+        let ask = || {
+            let args: [&[u8]; 2] = [b"GET", b"busy-reply-threshold"];
+            let answer = call::plain(self.ctx, c"CONFIG", &args, call::setting).flatten();
+            let milliseconds = answer.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            milliseconds.filter(|&value| value > 0).map(Duration::from_millis)
+        };
+        let threshold = self.module.busy_threshold.get().unwrap_or_else(ask);
+        self.module.busy_threshold.set(Some(threshold));
+        threshold
+    }
+
+    fn can_let_others_in(&self) -> bool {
+        // In these states a server does not survive clients that come in, or does not keep them out.
+        const NEVER: u32 = raw::REDISMODULE_CTX_FLAGS_MULTI
+            | raw::REDISMODULE_CTX_FLAGS_LUA
+            | raw::REDISMODULE_CTX_FLAGS_LOADING
+            | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+        // SAFETY: the context is live.
+        unsafe { api!(GetContextFlags(self.ctx)) }.cast_unsigned() & NEVER == 0
+    }
+
+    fn let_others_in(&self, busy: &ErrorSpec) {
+        let text = CString::new(busy.text(self.dialect())).unwrap_or_default();
+        let flags = c_int::try_from(raw::REDISMODULE_YIELD_FLAG_CLIENTS).unwrap_or_default();
+        // SAFETY: the context is live; the server needs the text until the call returns.
+        unsafe { api!(Yield(self.ctx, flags, text.as_ptr())) };
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

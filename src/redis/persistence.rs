@@ -153,7 +153,7 @@ fn read_record(
         return Err(Broken::Format(format));
     }
     // SAFETY: the context lives until the load of the record ends.
-    let host = unsafe { RedisHost::new(ctx, module) };
+    let host = unsafe { RedisHost::new(ctx, module, &[]) };
     let engine = &module.engine;
     let aside = module.loading.aside.take();
     let is_aside = aside.is_some();

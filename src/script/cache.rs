@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::script::flags::ScriptFlags;
+use crate::script::limits::RunLimits;
 use crate::script::sha1::Sha1;
 
 /// Is how many scripts known only by evaluation are kept.
@@ -26,6 +27,8 @@ pub struct Script<C> {
     pub body: Box<[u8]>,
     /// The flags of its shebang; `None` without one.
     pub flags: Option<ScriptFlags>,
+    /// The limits of its shebang.
+    pub limits: RunLimits,
     /// The compiled form.
     pub compiled: C,
 }
@@ -345,7 +348,13 @@ mod tests {
     use super::*;
 
     fn script(body: &[u8]) -> Script<Vec<u8>> {
-        Script { sha1: Sha1::of(body), body: body.into(), flags: None, compiled: body.to_vec() }
+        Script {
+            sha1: Sha1::of(body),
+            body: body.into(),
+            flags: None,
+            limits: RunLimits::default(),
+            compiled: body.to_vec(),
+        }
     }
 
     fn numbered(number: u32) -> Vec<u8> {
@@ -454,7 +463,13 @@ mod tests {
 
     impl Script<Vec<u8>> {
         fn with_body(self, body: &[u8]) -> Script<()> {
-            Script { sha1: Sha1::of(body), body: body.into(), flags: self.flags, compiled: () }
+            Script {
+                sha1: Sha1::of(body),
+                body: body.into(),
+                flags: self.flags,
+                limits: RunLimits::default(),
+                compiled: (),
+            }
         }
     }
 

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod flags;
 pub mod glob;
 pub mod library;
+pub mod limits;
 pub mod lzf;
 pub mod payload;
 pub mod sha1;
@@ -15,5 +16,6 @@ pub mod wrapped;
 
 pub use self::cache::{EVAL_SCRIPT_LIMIT, Origin, Script, ScriptCache};
 pub use self::flags::ScriptFlags;
+pub use self::limits::RunLimits;
 pub use self::sha1::Sha1;
 pub use self::shebang::{Shebang, ShebangError};

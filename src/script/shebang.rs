@@ -5,12 +5,15 @@
 //! The rules here do the same.
 
 use crate::script::flags::ScriptFlags;
+use crate::script::limits::{LimitWord, RunLimits};
 
 /// Is what a script says about itself, and where its Lua source starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shebang {
     /// The declared flags; `None` without a shebang, when the old, lenient rules apply.
     pub flags: Option<ScriptFlags>,
+    /// The limits it sets itself.
+    pub limits: RunLimits,
     /// The offset of the Lua source: the line feed that ends the shebang, which stays so that
     /// line numbers match the text; zero without a shebang.
     pub code_offset: usize,
@@ -25,8 +28,10 @@ pub enum ShebangError {
     InvalidEngine,
     /// The first word is not `#!lua`; holds that word.
     UnexpectedEngine(Vec<u8>),
-    /// A word after the first is not `flags=…`; holds that word.
+    /// A word after the first is neither `flags=…` nor a limit; holds that word.
     UnknownOption(Vec<u8>),
+    /// A limit has no proper value; holds the word.
+    BadLimit(Vec<u8>),
     /// A flag has no meaning; holds its name.
     UnexpectedFlag(Vec<u8>),
 }
@@ -58,7 +63,7 @@ pub enum Rules {
 /// As [`parse`]; by the rules of Valkey the engine is named without its `#!`.
 pub fn parse_as(body: &[u8], rules: Rules) -> Result<Shebang, ShebangError> {
     if !body.starts_with(b"#!") {
-        return Ok(Shebang { flags: None, code_offset: 0 });
+        return Ok(Shebang { flags: None, limits: RunLimits::default(), code_offset: 0 });
     }
     let text = until_nul(body);
     let code_offset = text.iter().position(|&byte| byte == b'\n').ok_or(ShebangError::Invalid)?;
@@ -70,16 +75,25 @@ pub fn parse_as(body: &[u8], rules: Rules) -> Result<Shebang, ShebangError> {
         return Err(ShebangError::UnexpectedEngine(engine.to_vec()));
     }
     let mut flags = ScriptFlags::empty();
+    let mut limits = RunLimits::default();
     for option in options {
         match option.strip_prefix(b"flags=") {
             Some(list) => flags |= parse_flags(list)?,
-            None => return Err(ShebangError::UnknownOption(until_nul(option).to_vec())),
+            None => set_limit(&mut limits, until_nul(option))?,
         }
     }
     if rules == Rules::Valkey && !engine.eq_ignore_ascii_case(b"#!lua") {
         return Err(ShebangError::UnexpectedEngine(engine.get(2..).unwrap_or_default().to_vec()));
     }
-    Ok(Shebang { flags: Some(flags), code_offset })
+    Ok(Shebang { flags: Some(flags), limits, code_offset })
+}
+
+fn set_limit(limits: &mut RunLimits, option: &[u8]) -> Result<(), ShebangError> {
+    match limits.set(option) {
+        LimitWord::Set => Ok(()),
+        LimitWord::BadValue => Err(ShebangError::BadLimit(option.to_vec())),
+        LimitWord::Unknown => Err(ShebangError::UnknownOption(option.to_vec())),
+    }
 }
 
 /// Splits a line into words at blanks, as in Redis's configuration file.
@@ -235,7 +249,8 @@ mod tests {
     fn texts_without_shebang_are_in_compatibility_mode() {
         for body in ["", "#", "return 1", " #!lua\n", "\n#!lua\n", "!#lua\n", "#\0!lua\n"] {
             let shebang = parse(body.as_bytes());
-            assert_eq!(shebang, Ok(Shebang { flags: None, code_offset: 0 }), "{body:?}");
+            let limits = RunLimits::default();
+            assert_eq!(shebang, Ok(Shebang { flags: None, limits, code_offset: 0 }), "{body:?}");
         }
     }
 
@@ -271,7 +286,8 @@ mod tests {
         ];
         for (body, flags) in cases {
             let code_offset = body.iter().position(|&byte| byte == b'\n').unwrap();
-            let expected = Ok(Shebang { flags: Some(flags), code_offset });
+            let limits = RunLimits::default();
+            let expected = Ok(Shebang { flags: Some(flags), limits, code_offset });
             assert_eq!(parse(body), expected, "{}", body.escape_ascii());
         }
     }
@@ -317,6 +333,15 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_options_of_their_own() {
+        let shebang = parse(b"#!lua max-run-time=50 flags=no-writes memory=1mb\n").unwrap();
+        let limits = RunLimits { run_time: 50, memory: 1 << 20, ..RunLimits::default() };
+        assert_eq!((shebang.flags, shebang.limits), (Some(NO_WRITES), limits));
+        assert_eq!(parse(b"#!lua memory=x\n"), Err(BadLimit(b"memory=x".to_vec())));
+        assert_eq!(parse(b"#!lua Memory=1\n"), Err(UnknownOption(b"Memory=1".to_vec())));
+    }
+
+    #[test]
     fn words_are_split_and_unquoted() {
         let cases: [(&[u8], &[&[u8]]); 14] = [
             (b"", &[]),
@@ -346,7 +371,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_read_or_refused(line in "#!(lua)?[ \"'\\\\a-z,=\0\n-]{0,40}\n?") {
-            if let Ok(Shebang { flags: Some(_), code_offset }) = parse(line.as_bytes()) {
+            if let Ok(Shebang { flags: Some(_), code_offset, .. }) = parse(line.as_bytes()) {
                 prop_assert_eq!(line.as_bytes()[code_offset], b'\n');
             }
         }

@@ -4,6 +4,7 @@ use crate::host::ServerHost;
 use crate::policy::admission::Grant;
 use crate::policy::{RunState, ServerState};
 use crate::script::Sha1;
+use crate::vm::watch::Watch;
 
 /// What a script gets from its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +46,6 @@ pub struct RunContext<'a> {
     pub server: ServerState,
     /// What changes while the run goes on.
     pub state: RunState,
+    /// What time may do to the run.
+    pub watch: Watch<'a>,
 }

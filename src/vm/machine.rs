@@ -2,7 +2,6 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mlua::ffi::LUA_GLOBALSINDEX;
 
@@ -10,7 +9,7 @@ use super::api::{self, ApiContexts, ApiSpec, LUA_API};
 use super::context::{Inputs, RunContext};
 use super::libraries;
 use super::native::{
-    CompileError, FunctionRef, InvokeError, LoadError, NativeFn, Registered, Shared, State,
+    CompileError, FunctionRef, InvokeError, LoadError, NativeFn, Registered, Shared, State, Ticker,
 };
 use super::random::Random;
 use super::sandbox;
@@ -43,9 +42,10 @@ impl Vm {
         purpose: Purpose,
         dialect: Dialect,
         random: Arc<Random>,
+        ticker: Arc<Ticker>,
         memory_limit: usize,
     ) -> Self {
-        let mut state = State::new(Shared::new(dialect, random, memory_limit));
+        let mut state = State::new(Shared::new(dialect, random, ticker, memory_limit));
         state.retain_globals(|name| sandbox::allows(sandbox::GLOBALS, name));
         for (table, members) in sandbox::LIBRARIES {
             state.retain_members(table, |name| sandbox::allows(members, name));
@@ -70,6 +70,19 @@ impl Vm {
         self.state.set_source_limit(source);
     }
 
+    /// Sets how many bytes the run that begins next may hold more than the VM holds now; 0 for any number.
+    #[inline]
+    pub fn set_own_limit(&self, memory: u64) {
+        if memory != 0 {
+            self.state.set_room(usize::try_from(memory).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Whether a run is on in the VM.
+    pub fn is_running(&self) -> bool {
+        self.state.shared().run().is_some()
+    }
+
     /// Whether a bug left the VM in doubt, so that it must be thrown away.
     pub fn is_poisoned(&self) -> bool {
         self.state.shared().poisoned.get()
@@ -91,18 +104,13 @@ impl Vm {
         self.state.compile(source, LIBRARY_CHUNK)
     }
 
-    /// Runs the code of a library, for no longer than `limit`, and gives the functions it registered; its
-    /// first line counts as line 1 of the library.
+    /// Runs the code of a library and gives the functions it registered; its first line counts as line 1 of
+    /// the library.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load(
-        &self,
-        run: &RunContext<'_>,
-        code: &[u8],
-        limit: Option<Duration>,
-    ) -> Result<Vec<Registered>, LoadError> {
-        let outcome = self.state.load(run, code, LIBRARY_CHUNK, limit);
+    pub fn load(&self, run: &RunContext<'_>, code: &[u8]) -> Result<Vec<Registered>, LoadError> {
+        let outcome = self.state.load(run, code, LIBRARY_CHUNK);
         libraries::restore(&self.state);
         outcome
     }

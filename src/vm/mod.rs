@@ -9,11 +9,16 @@ mod native;
 pub mod number;
 pub(crate) mod random;
 mod sandbox;
+pub(crate) mod watch;
 
 pub use api::register_function::invalid_name;
 pub use context::{Inputs, RunContext, RunName};
 pub use machine::{Purpose, Vm};
 #[cfg(fuzzing)]
 pub(crate) use native::steps;
-pub use native::{CompileError, FunctionRef, InvokeError, LoadError, Registered};
+
+pub use native::{
+    CompileError, FunctionRef, InvokeError, LoadError, Registered, Registration, Ticker,
+};
 pub use random::Random;
+pub use watch::{BusyRun, BusySlot, RunKind, Watch};

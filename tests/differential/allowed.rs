@@ -197,7 +197,7 @@ fn without_other_subcommands(help: Value) -> Value {
         let line = line.text().unwrap_or_default();
         if !line.starts_with(' ') {
             let name = line.split(' ').next().unwrap_or_default();
-            other = ["DEBUG", "KILL", "SHOW"].contains(&name);
+            other = ["DEBUG", "SHOW"].contains(&name);
         }
         !other
     };

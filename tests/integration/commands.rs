@@ -4,7 +4,7 @@ use crate::doors::{Door, Ours, Scripts, Stock, same};
 use crate::support::{Client, Server, Value, render};
 
 const SCRIPT_COMMANDS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
-const SUBCOMMANDS: [&str; 4] = ["LOAD", "EXISTS", "FLUSH", "HELP"];
+const SUBCOMMANDS: [&str; 5] = ["LOAD", "EXISTS", "FLUSH", "KILL", "HELP"];
 
 fn words(value: Option<&Value>) -> Vec<String> {
     let mut words: Vec<String> =
@@ -57,6 +57,7 @@ fn the_server_lists_exactly_the_declared_commands() {
         "lua.script|exists",
         "lua.script|flush",
         "lua.script|help",
+        "lua.script|kill",
         "lua.script|load",
         "lua.writeprobe",
     ];
@@ -81,7 +82,7 @@ fn arity_flags_and_key_specifications_are_those_of_stock() {
 }
 
 #[test]
-fn the_container_has_the_four_subcommands() {
+fn the_container_has_its_subcommands() {
     let server = Server::new().start();
     let mut client = server.client();
     let entry = info(&mut client, "LUA.SCRIPT");
@@ -212,7 +213,7 @@ fn help_has_the_lines_of_stock_for_what_there_is() {
     for line in &ours[1..] {
         assert!(stock.contains(line), "stock has no line {line}");
     }
-    for line in ["+EXISTS", "+FLUSH", "+LOAD", "+HELP"] {
+    for line in ["+EXISTS", "+FLUSH", "+KILL", "+LOAD", "+HELP"] {
         assert!(ours.iter().any(|ours| ours.starts_with(line)), "{line}");
     }
 }

@@ -132,7 +132,11 @@ fn settings_are_read_and_set_at_run_time() {
     assert_eq!(field("redlua.memory-limit"), Some((256 << 20).to_string()));
     assert_eq!(field("redlua.max-script-size"), Some((16 << 20).to_string()));
     assert_eq!(field("redlua.persist"), Some("yes".to_owned()));
-    assert_eq!(settings.elements().expect("a list").len(), 6);
+    assert_eq!(field("redlua.script-time-limit"), Some("5000".to_owned()));
+    assert_eq!(field("redlua.max-run-time"), Some("0".to_owned()));
+    assert_eq!(field("redlua.max-run-time-after-write"), Some("0".to_owned()));
+    assert_eq!(field("redlua.exec-time-limit"), Some("30000".to_owned()));
+    assert_eq!(settings.elements().expect("a list").len(), 14);
     for (name, value, shown) in [
         ("redlua.memory-limit", "64mb", 64 << 20),
         ("redlua.memory-limit", "5000000", 5_000_000),

@@ -1,8 +1,9 @@
 //! `LUA.FUNCTION KILL`.
 
-use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec};
+use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec, Invocation, ok};
+use crate::engine::RunKind;
 use crate::register::register;
-use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
+use crate::resp::{ErrorReply, ReplySink};
 
 register!(COMMANDS: KILL: CommandSpec = CommandSpec {
     name: "LUA.FUNCTION|KILL",
@@ -14,12 +15,12 @@ register!(COMMANDS: KILL: CommandSpec = CommandSpec {
     flags: CommandFlags::DENY_SCRIPT.union(CommandFlags::ALLOW_BUSY),
     tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
     help: &["KILL", "    Kill the current running function."],
-    // No command comes in while a function runs.
-    handler: Some(|call| Err(ErrorReply::new(&NOT_BUSY, call.engine.dialect()))),
+    handler: Some(kill),
     ..CommandSpec::DEFAULT
 });
-register!(ERRORS: NOT_BUSY: ErrorSpec = ErrorSpec::stock(
-    "NOTBUSY",
-    "No scripts in execution right now.",
-    "There is nothing to kill.",
-));
+
+fn kill<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
+    call.engine.kill(RunKind::Function)?;
+    ok(call.reply);
+    Ok(())
+}

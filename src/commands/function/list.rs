@@ -91,10 +91,14 @@ fn describe(library: &Library, with_code: bool, reply: &mut impl ReplySink) {
         }
         reply.bulk(b"flags");
         reply.set_start();
+        let limits = function.limits.words();
         for flag in function.flags.flag_names() {
             reply.status(flag.as_bytes());
         }
-        reply.set_end(function.flags.flag_names().count());
+        for limit in &limits {
+            reply.status(limit.as_bytes());
+        }
+        reply.set_end(function.flags.flag_names().count() + limits.len());
         reply.map_end(3);
     }
     if with_code {

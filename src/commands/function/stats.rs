@@ -27,13 +27,28 @@ register!(COMMANDS: STATS: CommandSpec = CommandSpec {
 });
 
 fn stats<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
+    let running = call.engine.running_function()?;
     let libraries = call.engine.libraries();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let reply = &mut *call.reply;
     reply.map_start();
     reply.bulk(b"running_script");
-    // No command comes in while a function runs.
-    reply.null();
+    match running {
+        None => reply.null(),
+        Some(run) => {
+            reply.map_start();
+            reply.bulk(b"name");
+            reply.bulk(&run.name);
+            reply.bulk(b"command");
+            reply.array(run.command.len());
+            for word in &run.command {
+                reply.bulk(word);
+            }
+            reply.bulk(b"duration_ms");
+            reply.integer(i64::try_from(run.since.elapsed().as_millis()).unwrap_or(i64::MAX));
+            reply.map_end(3);
+        }
+    }
     reply.bulk(b"engines");
     reply.map_start();
     reply.bulk(b"LUA");

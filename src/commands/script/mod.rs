@@ -3,6 +3,7 @@
 mod exists;
 mod flush;
 mod help;
+mod kill;
 mod load;
 
 use super::spec::{COMMANDS, CommandSpec};

@@ -3,9 +3,10 @@
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
-use crate::script::ScriptFlags;
 use crate::script::library::is_valid_name;
-use crate::vm::native::{self, Kind, NativeResult, Raised, Stack, error_value};
+use crate::script::limits::LimitWord;
+use crate::script::{RunLimits, ScriptFlags};
+use crate::vm::native::{self, Kind, NativeResult, Raised, Registration, Stack, error_value};
 
 register!(LUA_API: REGISTER_FUNCTION: ApiSpec = ApiSpec {
     table: "redis",
@@ -62,13 +63,6 @@ pub fn invalid_name() -> &'static ErrorSpec {
     &BAD_NAME
 }
 
-/// What a function is registered with; the callback is on the stack.
-struct Arguments {
-    name: Vec<u8>,
-    description: Option<Vec<u8>>,
-    flags: ScriptFlags,
-}
-
 /// Stock: `function_lua.c` `luaRegisterFunction`.
 fn register_function(stack: &mut Stack<'_>) -> NativeResult {
     let registered = check_loading(stack).and_then(|()| {
@@ -96,37 +90,41 @@ fn check_loading(stack: &Stack<'_>) -> Result<(), &'static ErrorSpec> {
 /// Registers the function on top.
 ///
 /// Stock: `functions.c` `functionLibCreateFunction`.
-fn keep(stack: &mut Stack<'_>, arguments: Arguments) -> Result<(), &'static ErrorSpec> {
-    let Arguments { name, description, flags } = arguments;
-    if !is_valid_name(&name) {
+fn keep(stack: &mut Stack<'_>, arguments: Registration) -> Result<(), &'static ErrorSpec> {
+    if !is_valid_name(&arguments.name) {
         return Err(&BAD_NAME);
     }
-    let is_taken =
-        stack.shared().loading.borrow().as_ref().is_some_and(|loading| loading.has(&name));
+    let is_taken = stack
+        .shared()
+        .loading
+        .borrow()
+        .as_ref()
+        .is_some_and(|loading| loading.has(&arguments.name));
     if is_taken {
         return Err(&TWICE);
     }
-    native::register(stack, name, description, flags);
+    native::register(stack, arguments);
     Ok(())
 }
 
 /// Reads a name and a callback, which stays on top.
-fn positional(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
+fn positional(stack: &mut Stack<'_>) -> Result<Registration, &'static ErrorSpec> {
     let name = stack.text(1).ok_or(&FIRST)?.to_vec();
     if stack.kind(2) != Kind::Function {
         return Err(&SECOND);
     }
-    Ok(Arguments { name, description: None, flags: ScriptFlags::empty() })
+    let (flags, limits) = <_>::default();
+    Ok(Registration { name, description: None, flags, limits })
 }
 
 /// Reads a table of arguments, and pushes the callback.
-fn named(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
+fn named(stack: &mut Stack<'_>) -> Result<Registration, &'static ErrorSpec> {
     if stack.kind(1) != Kind::Table {
         return Err(&NO_TABLE);
     }
     let mut name = None;
     let mut description = None;
-    let mut flags = ScriptFlags::empty();
+    let (mut flags, mut limits) = <_>::default();
     // The callback gets a place of its own below the pairs.
     stack.push_nil();
     stack.push_nil();
@@ -153,7 +151,7 @@ fn named(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
                 if stack.kind(-1) != Kind::Table {
                     return Err(&FLAGS_TYPE);
                 }
-                flags = read_flags(stack)?;
+                (flags, limits) = read_flags(stack)?;
             }
             _ => return Err(&ARGUMENT),
         }
@@ -163,24 +161,29 @@ fn named(stack: &mut Stack<'_>) -> Result<Arguments, &'static ErrorSpec> {
     if stack.kind(2) != Kind::Function {
         return Err(&NO_CALLBACK);
     }
-    Ok(Arguments { name, description, flags })
+    Ok(Registration { name, description, flags, limits })
 }
 
-/// Reads the list of flags on top.
+/// Reads the list of flags on top, limits among them.
 ///
 /// Stock: `function_lua.c` `luaRegisterFunctionReadFlags`.
-fn read_flags(stack: &mut Stack<'_>) -> Result<ScriptFlags, &'static ErrorSpec> {
+fn read_flags(stack: &mut Stack<'_>) -> Result<(ScriptFlags, RunLimits), &'static ErrorSpec> {
     let mut flags = ScriptFlags::empty();
+    let mut limits = RunLimits::default();
     for position in 1.. {
         if stack.push_item(-1, position) == Kind::Nil {
             stack.pop(1);
             break;
         }
-        let flag = stack.text(-1).map(until_nul);
-        flags |= flag.and_then(ScriptFlags::from_flag_name_in_any_case).ok_or(&FLAG)?;
+        let word = stack.text(-1).map(until_nul).ok_or(&FLAG)?;
+        match ScriptFlags::from_flag_name_in_any_case(word) {
+            Some(flag) => flags |= flag,
+            None if limits.set(word) == LimitWord::Set => {}
+            None => return Err(&FLAG),
+        }
         stack.pop(1);
     }
-    Ok(flags)
+    Ok((flags, limits))
 }
 
 fn until_nul(text: &[u8]) -> &[u8] {

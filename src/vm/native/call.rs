@@ -93,8 +93,8 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             drop(argv);
             stack.set_top(0);
             let proto = reply.as_ref();
-            to_lua::push(stack, proto);
-            if proto.first() == Some(&b'-') { Reply::Error } else { Reply::Value }
+            let is_error = to_lua::push(stack, proto).is_err() || proto.first() == Some(&b'-');
+            if is_error { Reply::Error } else { Reply::Value }
         }
         Err(error) => {
             drop(argv);

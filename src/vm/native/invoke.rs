@@ -60,6 +60,7 @@ impl State {
         let parameters = if self.anchors.functions.is_some() { 2 } else { 0 };
         // SAFETY: the handler, the function and its parameters are on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), parameters, 1, -2 - parameters) };
+        self.revive(status);
         self.with_stack(|stack| {
             let outcome = match status {
                 ffi::LUA_OK => {
@@ -96,6 +97,15 @@ impl State {
         }
         // SAFETY: as above.
         unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 1) };
+    }
+
+    /// Makes the state usable again after a run that may have been ended before its time.
+    #[inline]
+    pub(super) fn revive(&self, status: c_int) {
+        if status != ffi::LUA_ERRMEM {
+            // SAFETY: the state is live, and nothing of the run is left on the C stack.
+            unsafe { sys::redlua_revive(self.raw()) };
+        }
     }
 
     /// Undoes what the script did with `collectgarbage`, and collects its garbage if there is much.

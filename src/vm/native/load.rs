@@ -2,29 +2,36 @@
 
 use std::collections::HashSet;
 use std::ffi::CStr;
-use std::time::Duration;
 
 use mlua::ffi;
 
 use super::chunk::{CompileError, FunctionRef};
-use super::deadline::Deadline;
 use super::error_value::until_nul;
 use super::invoke::{UNKNOWN, field};
 use super::stack::{Kind, Stack};
 use super::state::State;
 use super::sys;
-use crate::script::ScriptFlags;
+use crate::script::{RunLimits, ScriptFlags};
 use crate::vm::context::RunContext;
 
-/// A function that a library registered.
+/// What a function is registered with, the function aside.
 #[derive(Debug)]
-pub struct Registered {
+pub struct Registration {
     /// Its name.
     pub name: Vec<u8>,
     /// What it does, if its author says so.
     pub description: Option<Vec<u8>>,
     /// Its flags.
     pub flags: ScriptFlags,
+    /// Its limits, which stand among the flags.
+    pub limits: RunLimits,
+}
+
+/// A function that a library registered.
+#[derive(Debug)]
+pub struct Registered {
+    /// What it was registered with.
+    pub about: Registration,
     /// The function, kept by the VM.
     pub function: FunctionRef,
 }
@@ -56,7 +63,7 @@ pub enum LoadError {
 }
 
 impl State {
-    /// Runs the code of a library, for no longer than `limit`, and gives the functions it registered.
+    /// Runs the code of a library and gives the functions it registered.
     ///
     /// # Errors
     /// See [`LoadError`]; no function is kept then.
@@ -67,7 +74,6 @@ impl State {
         run: &RunContext<'_>,
         code: &[u8],
         chunk: &CStr,
-        limit: Option<Duration>,
     ) -> Result<Vec<Registered>, LoadError> {
         let main = self.compile(code, chunk).map_err(|error| match error {
             CompileError::Syntax(message) => LoadError::Syntax(message),
@@ -80,11 +86,9 @@ impl State {
             stack.push_item(ffi::LUA_REGISTRYINDEX, main.0);
         });
         self.release(main);
-        // SAFETY: the state is live, and no other function polls while a library is loaded.
-        let deadline = limit.map(|limit| unsafe { Deadline::set(self.raw(), limit) });
         // SAFETY: the function is on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), 0, 0, 0) };
-        drop(deadline);
+        self.revive(status);
         let functions = self.shared().loading.take().unwrap_or_default().functions;
         let outcome = self.with_stack(|stack| {
             let outcome = match status {
@@ -139,19 +143,14 @@ fn message(stack: &mut Stack<'_>) -> Vec<u8> {
 
 /// Keeps the function on top, which is popped, as one of the library that is being loaded; false, and
 /// nothing is popped, if none is.
-pub(crate) fn register(
-    stack: &mut Stack<'_>,
-    name: Vec<u8>,
-    description: Option<Vec<u8>>,
-    flags: ScriptFlags,
-) -> bool {
+pub(crate) fn register(stack: &mut Stack<'_>, about: Registration) -> bool {
     if stack.shared().loading.borrow().is_none() {
         return false;
     }
     let function = FunctionRef(stack.anchor());
     if let Some(loading) = stack.shared().loading.borrow_mut().as_mut() {
-        loading.names.insert(name.clone());
-        loading.functions.push(Registered { name, description, flags, function });
+        loading.names.insert(about.name.clone());
+        loading.functions.push(Registered { about, function });
     }
     true
 }

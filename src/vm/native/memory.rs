@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::load::Loading;
 use super::pool::{LARGEST, Pool};
 use super::shape::Shapes;
+use super::ticker::Ticker;
 use crate::dialect::Dialect;
 use crate::vm::context::RunContext;
 use crate::vm::random::Random;
@@ -55,10 +57,19 @@ pub(crate) struct Shared {
     /// Globals that exist by name though the host's own engine lacks them: name and registry reference.
     pub(crate) extras: RefCell<Vec<(&'static str, c_int)>>,
     run: Cell<Option<NonNull<RunContext<'static>>>>,
+    /// The thread that interrupts runs.
+    ticker: Arc<Ticker>,
+    /// The VM's interrupt flag, once there is a VM.
+    pub(super) flag: Cell<*mut c_int>,
 }
 
 impl Shared {
-    pub(crate) fn new(dialect: Dialect, random: Arc<Random>, limit: usize) -> Self {
+    pub(crate) fn new(
+        dialect: Dialect,
+        random: Arc<Random>,
+        ticker: Arc<Ticker>,
+        limit: usize,
+    ) -> Self {
         Self {
             used: Cell::new(0),
             limit: Cell::new(limit),
@@ -79,6 +90,8 @@ impl Shared {
             json: Cell::default(),
             extras: RefCell::default(),
             run: Cell::new(None),
+            ticker,
+            flag: Cell::new(ptr::null_mut()),
         }
     }
 
@@ -108,6 +121,11 @@ impl Shared {
     fn refuses(&self, used: usize, new: usize, pool: &Pool) -> bool {
         let limit = self.limit.get();
         used > limit || (is_small(new) && !pool.has(new) && pool.held() / 2 > limit)
+    }
+
+    /// Whether the VM may hold `bytes` more than it does.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.used.get().saturating_add(bytes) <= self.limit.get()
     }
 
     /// Adds `bytes` that a native function holds outside the VM to the account; false, and nothing is
@@ -176,11 +194,22 @@ impl Shared {
         Some(unsafe { run.as_ref() })
     }
 
+    /// How long the run that is on has been going on; `None` when nobody looked yet.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        self.ticker.elapsed()
+    }
+
+    /// Waits until nobody writes to the interrupt flag: the VM is about to go.
+    pub(super) fn forget_flag(&self) {
+        self.ticker.let_go();
+    }
+
     /// Makes `run` the run that is on, until the guard goes.
     pub(crate) fn begin<'a>(&'a self, run: &'a RunContext<'_>) -> RunGuard<'a> {
         let pointer = NonNull::from(run).cast::<RunContext<'static>>();
         let previous = self.run.replace(Some(pointer));
         debug_assert!(previous.is_none(), "a run inside a run");
+        self.ticker.begin(self.flag.get());
         RunGuard { shared: self }
     }
 }
@@ -207,6 +236,7 @@ pub(crate) struct RunGuard<'a> {
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
+        self.shared.ticker.end();
         self.shared.run.set(None);
     }
 }

@@ -14,10 +14,10 @@
 mod call;
 mod chunk;
 mod clock;
-mod deadline;
 mod entry;
 pub(crate) mod error_value;
 mod from_lua;
+mod interrupt;
 mod invoke;
 mod load;
 mod memory;
@@ -29,6 +29,7 @@ mod state;
 #[cfg(fuzzing)]
 pub(crate) mod steps;
 mod sys;
+mod ticker;
 mod to_lua;
 mod view;
 
@@ -38,11 +39,12 @@ pub(crate) use clock::cpu_seconds;
 pub(crate) use entry::{NativeFn, NativeResult, Raised};
 pub use invoke::InvokeError;
 pub(crate) use load::register;
-pub use load::{LoadError, Registered};
+pub use load::{LoadError, Registered, Registration};
 pub(crate) use memory::Shared;
 pub(crate) use output::{Full, Output};
 pub(crate) use shape::{Shape, Shapes, Spelled};
 pub(crate) use stack::{Kind, Stack};
 pub(crate) use state::State;
+pub use ticker::Ticker;
 pub(crate) use to_lua::grown;
 pub(crate) use view::{Items, Pairs, TableView, Value};

@@ -584,6 +584,27 @@ impl<'vm> Stack<'vm> {
         None
     }
 
+    /// Chunk and line of the innermost Lua function that is running.
+    pub(crate) fn place(&self) -> Option<(Vec<u8>, c_int)> {
+        // SAFETY: an all-zero record is what `lua_getstack` expects to fill.
+        let mut record: ffi::lua_Debug = unsafe { std::mem::zeroed() };
+        let mut level = 0;
+        loop {
+            // SAFETY: the state is live.
+            if unsafe { ffi::lua_getstack(self.l, level, &mut record) } == 0 {
+                return None;
+            }
+            // SAFETY: the record was just filled.
+            unsafe { ffi::lua_getinfo(self.l, c"Sl".as_ptr(), &mut record) };
+            if record.currentline >= 0 {
+                // SAFETY: Lua gives C strings.
+                let source = unsafe { CStr::from_ptr(record.source) };
+                return Some((source.to_bytes().to_vec(), record.currentline));
+            }
+            level += 1;
+        }
+    }
+
     /// The value at `index` as `tostring` shows it, metatables aside.
     pub(crate) fn display(&mut self, index: c_int) -> Vec<u8> {
         match self.kind(index) {

@@ -60,6 +60,13 @@ impl State {
         shared.leave_native();
         assert!(!l.is_null(), "the allocator does not fail while a native is on");
         // SAFETY: the state is live.
+        shared.flag.set(unsafe { sys::redlua_interruptflag(l) });
+        // SAFETY: as above.
+        #[cfg(not(fuzzing))]
+        unsafe {
+            sys::redlua_setpoll(l, Some(super::interrupt::poll));
+        };
+        // SAFETY: as above.
         #[cfg(fuzzing)]
         unsafe {
             super::steps::count(l);
@@ -86,6 +93,14 @@ impl State {
     /// What the state shares with its natives.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Lets the VM hold no more than `room` bytes beyond what it holds now, and collect garbage in time.
+    pub(crate) fn set_room(&self, room: usize) {
+        let used = self.shared.used();
+        self.shared.set_limit(self.shared.limit().min(used.saturating_add(room)));
+        // SAFETY: the state is live.
+        unsafe { sys::redlua_collectwithin(self.l, room / 4) };
     }
 
     /// Sets how many bytes of source a chunk may have, however it is loaded.
@@ -222,6 +237,7 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
+        self.shared.forget_flag();
         self.shared.enter_native();
         // SAFETY: the state is live and not used after this.
         unsafe { ffi::lua_close(self.l) };

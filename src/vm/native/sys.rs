@@ -11,6 +11,8 @@ unsafe extern "C-unwind" {
     pub fn redlua_setorder(order: c_int);
     /// Sets how many bytes of source a chunk may have, however it is loaded.
     pub fn redlua_setsourcelimit(l: *mut lua_State, limit: usize);
+    /// Has the collector begin its next cycle before `room` more bytes are in use.
+    pub fn redlua_collectwithin(l: *mut lua_State, room: usize);
     /// Raises the error of the run again if it is one that nothing of the script may catch.
     pub fn redlua_rethrow(l: *mut lua_State);
     /// Whether the table at `idx` is read-only.

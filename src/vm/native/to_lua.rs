@@ -10,21 +10,33 @@ use crate::resp::{Token, Tokens};
 /// Nesting beyond which a reply is cut; no command of the server comes near.
 const MAX_DEPTH: usize = 1000;
 
+/// After so many elements the conversion looks whether to go on.
+const EVERY: usize = 1024;
+
+/// Bytes of one place in a list.
+const SLOT: usize = 16;
+
 /// Pushes the Lua value of the raw reply `proto`.
 ///
 /// What a script sees: integers as numbers, bulk strings as strings, null (RESP2) as false and
 /// (RESP3) as nil, arrays as lists, and the rest as tables with one field that names the type.
 ///
+/// # Errors
+/// The run has to end, or the reply does not fit into the VM: the stack holds parts of it.
+///
 /// Stock: `script_lua.c` `redisProtocolToLuaType`.
-pub(super) fn push(stack: &mut Stack<'_>, proto: &[u8]) {
+pub(super) fn push(stack: &mut Stack<'_>, proto: &[u8]) -> Result<(), Cut> {
     let mut tokens = Tokens::new(proto);
-    push_next(stack, &mut tokens, 0);
+    push_next(stack, &mut tokens, 0)
 }
 
-fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
+/// The conversion stopped half way.
+pub(super) struct Cut;
+
+fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) -> Result<(), Cut> {
     if depth > MAX_DEPTH || !stack.reserve(6) {
         error_value::push_code(stack, b"reply nested too deep");
-        return;
+        return Ok(());
     }
     match tokens.next() {
         Token::Bulk(bytes) => stack.push_bytes(bytes),
@@ -45,28 +57,54 @@ fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) {
             stack.set_field(-2, b"format");
         }),
         Token::Error(line) => push_error(stack, line),
-        Token::Array(len) => push_list(stack, tokens, len, depth),
-        Token::Set(len) => push_named(stack, b"set", |stack| {
+        Token::Array(len) => push_list(stack, tokens, len, depth)?,
+        Token::Set(len) => {
+            stack.push_table();
             push_fields(stack, len);
-            for _ in 0..len {
-                push_next(stack, tokens, depth + 1);
+            for at in 0..len {
+                check(stack, at)?;
+                push_next(stack, tokens, depth + 1)?;
                 stack.push_boolean(true);
                 set_pair(stack);
             }
-        }),
-        Token::Map(len) => push_named(stack, b"map", |stack| {
+            stack.set_field(-2, b"set");
+        }
+        Token::Map(len) => {
+            stack.push_table();
             push_fields(stack, len);
-            for _ in 0..len {
-                push_next(stack, tokens, depth + 1);
-                push_next(stack, tokens, depth + 1);
+            for at in 0..len {
+                check(stack, at)?;
+                push_next(stack, tokens, depth + 1)?;
+                push_next(stack, tokens, depth + 1)?;
                 set_pair(stack);
             }
-        }),
+            stack.set_field(-2, b"map");
+        }
         Token::Attribute(len) => {
             tokens.skip(len.saturating_mul(2));
-            push_next(stack, tokens, depth + 1);
+            push_next(stack, tokens, depth + 1)?;
         }
     }
+    Ok(())
+}
+
+/// Looks, every so many elements, whether to go on.
+#[inline]
+fn check(stack: &mut Stack<'_>, at: usize) -> Result<(), Cut> {
+    if at % EVERY == EVERY - 1 { look(stack, 0) } else { Ok(()) }
+}
+
+/// Looks whether the run may go on and the VM has room for `bytes` more.
+#[cold]
+fn look(stack: &mut Stack<'_>, bytes: usize) -> Result<(), Cut> {
+    if !stack.shared().has_room(bytes) {
+        stack.collect();
+        if !stack.shared().has_room(bytes) {
+            stack.shared().exhaust();
+            return Err(Cut);
+        }
+    }
+    if stack.is_interrupted() { Err(Cut) } else { Ok(()) }
 }
 
 /// Pushes an empty table for `len` pairs, with the room it has on the host: the order of `pairs` depends
@@ -91,13 +129,23 @@ fn push_error(stack: &mut Stack<'_>, line: &[u8]) {
     error_value::mark_counted(stack);
 }
 
-fn push_list(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, len: usize, depth: usize) {
+fn push_list(
+    stack: &mut Stack<'_>,
+    tokens: &mut Tokens<'_>,
+    len: usize,
+    depth: usize,
+) -> Result<(), Cut> {
     let room = if stack.shared().dialect.is(Hosts::Valkey) { len } else { grown(len) };
+    if room > EVERY {
+        look(stack, room.saturating_mul(SLOT))?;
+    }
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
     for position in 1..=c_int::try_from(len).unwrap_or(c_int::MAX) {
-        push_next(stack, tokens, depth + 1);
+        check(stack, position as usize)?;
+        push_next(stack, tokens, depth + 1)?;
         stack.set_item(-2, position);
     }
+    Ok(())
 }
 
 /// The room of a list that grew item by item to `len`.

@@ -287,6 +287,13 @@ LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit) {
 ** Memory
 */
 
+LUA_API void redlua_collectwithin (lua_State *L, size_t room) {
+  global_State *g = G(L);
+  if (g->GCthreshold > g->totalbytes + room)
+    g->GCthreshold = g->totalbytes + room;
+}
+
+
 void *redluaM_try (lua_State *L, size_t size) {
   global_State *g = G(L);
   void *block = (*g->frealloc)(g->ud, NULL, 0, size);

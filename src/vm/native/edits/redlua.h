@@ -78,6 +78,14 @@ LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit);
 
 
 /*
+** Memory
+*/
+
+/* Has the collector begin its next cycle before `room' more bytes are in use. */
+LUA_API void redlua_collectwithin (lua_State *L, size_t room);
+
+
+/*
 ** Order
 */
 

@@ -1,0 +1,221 @@
+//! The thread that makes long runs look up from their work.
+//!
+//! It ticks while there are runs, and sets the interrupt flag of the VM whose run it meets twice. A run that is
+//! over within a tick pays two stores for it.
+
+use std::ffi::c_int;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+/// How often a run that goes on is interrupted; no limit of time is finer than that.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Ticks without a run after which the thread waits to be woken.
+const PATIENCE: u32 = 100;
+/// How long it waits at most: a run may begin in the very moment in which it lies down.
+const NAP: Duration = Duration::from_secs(1);
+
+/// The ticking thread of an engine; it ends with the value.
+pub struct Ticker {
+    beat: Arc<Beat>,
+    thread: Thread,
+    handle: Option<JoinHandle<()>>,
+}
+
+/// What the thread that runs scripts and the one that ticks tell each other.
+struct Beat {
+    /// The number of the run that began last.
+    run: AtomicU64,
+    /// The interrupt flag of its VM; null once it ended.
+    flag: AtomicPtr<c_int>,
+    /// Held while the flag is written to, so that a VM can wait until nobody does.
+    writing: Mutex<()>,
+    /// The last run the thread saw, and when it first did, in nanoseconds since `epoch`.
+    seen: AtomicU64,
+    seen_at: AtomicU64,
+    epoch: Instant,
+    /// The thread waits to be woken.
+    sleeps: AtomicBool,
+    /// The thread is to end.
+    ends: AtomicBool,
+}
+
+impl Ticker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start() -> io::Result<Self> {
+        let beat = Arc::new(Beat {
+            run: AtomicU64::new(0),
+            flag: AtomicPtr::new(ptr::null_mut()),
+            writing: Mutex::new(()),
+            seen: AtomicU64::new(0),
+            seen_at: AtomicU64::new(0),
+            epoch: Instant::now(),
+            sleeps: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+        });
+        let ticking = Arc::clone(&beat);
+        let handle = thread::Builder::new()
+            .name("redlua-ticker".to_owned())
+            .spawn(move || ticking.tick())?;
+        Ok(Self { beat, thread: handle.thread().clone(), handle: Some(handle) })
+    }
+
+    /// A run begins in the VM with this interrupt flag.
+    #[inline]
+    pub(super) fn begin(&self, flag: *mut c_int) {
+        let beat = &*self.beat;
+        // Only this thread writes the number.
+        beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        beat.flag.store(flag, Ordering::Release);
+        if beat.sleeps.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        self.beat.sleeps.store(false, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+
+    /// The run that began last ended.
+    #[inline]
+    pub(super) fn end(&self) {
+        self.beat.flag.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// How long the run that is on has been going on, as far as the thread saw, which is up to a tick less
+    /// than it was; `None` when the thread has not seen it.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        let beat = &*self.beat;
+        let is_seen = beat.seen.load(Ordering::Acquire) == beat.run.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(beat.seen_at.load(Ordering::Relaxed));
+        is_seen.then(|| beat.epoch.elapsed().saturating_sub(since))
+    }
+
+    /// Waits until the thread does not write to the flag of a VM whose run ended.
+    pub(super) fn let_go(&self) {
+        drop(self.beat.writing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.beat.ends.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+        if let Some(handle) = self.handle.take() {
+            drop(handle.join());
+        }
+    }
+}
+
+impl Beat {
+    /// What the thread does.
+    fn tick(&self) {
+        leave_signals_to_others();
+        let mut idle = 0;
+        let mut last = 0;
+        while !self.ends.load(Ordering::Relaxed) {
+            let run = self.run.load(Ordering::Relaxed);
+            idle = if run == last && !self.is_running() { idle + 1 } else { 0 };
+            last = run;
+            if idle > PATIENCE {
+                self.sleeps.store(true, Ordering::Relaxed);
+                thread::park_timeout(NAP);
+                self.sleeps.store(false, Ordering::Relaxed);
+            } else {
+                self.interrupt();
+                thread::park_timeout(TICK);
+            }
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        !self.flag.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Sets the flag of the run that is on if it was on a tick ago.
+    fn interrupt(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let flag = self.flag.load(Ordering::Acquire);
+        if flag.is_null() {
+            return;
+        }
+        let run = self.run.load(Ordering::Relaxed);
+        if self.seen.load(Ordering::Relaxed) == run {
+            // SAFETY: a VM is dropped between its runs, when the flag here is null, and only after it took
+            // the lock.
+            unsafe { flag.write_volatile(1) };
+        } else {
+            let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.seen_at.store(now, Ordering::Relaxed);
+            self.seen.store(run, Ordering::Release);
+        }
+    }
+}
+
+/// Signals to the process are for the server's own threads.
+fn leave_signals_to_others() {
+    // SAFETY: an all-zero set is one that `sigfillset` may fill.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live; both calls only fail for arguments that are not these.
+    unsafe {
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_is_interrupted_and_timed() {
+        let ticker = Ticker::start().unwrap();
+        let mut flag: c_int = 0;
+        let flag = &raw mut flag;
+        // SAFETY: the flag lives to the end of the test, which waits for the thread.
+        let is_set = || unsafe { flag.read_volatile() } == 1;
+        let begun = Instant::now();
+        ticker.begin(flag);
+        while !is_set() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never interrupted");
+            thread::yield_now();
+        }
+        assert!(ticker.elapsed().is_some_and(|elapsed| elapsed <= begun.elapsed()));
+        ticker.end();
+        ticker.let_go();
+        // SAFETY: as above.
+        unsafe { flag.write_volatile(0) };
+        ticker.begin(ptr::null_mut());
+        assert_eq!(ticker.elapsed(), None, "a run that was not seen has no time");
+        ticker.let_go();
+        assert!(!is_set());
+    }
+
+    #[test]
+    fn a_sleeping_ticker_is_woken_by_a_run() {
+        let ticker = Ticker::start().unwrap();
+        let begun = Instant::now();
+        while !ticker.beat.sleeps.load(Ordering::Relaxed) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never sleeps");
+            thread::yield_now();
+        }
+        let mut flag: c_int = 0;
+        let flag = &raw mut flag;
+        ticker.begin(flag);
+        // SAFETY: the flag lives to the end of the test, which waits for the thread.
+        while unsafe { flag.read_volatile() } == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never interrupted");
+            thread::yield_now();
+        }
+        ticker.end();
+        ticker.let_go();
+    }
+}
