@@ -521,8 +521,9 @@ impl Engine {
 
     /// Gives the functions of a library up.
     fn release_library(&self, library: &Library) {
-        if library.generation.get() == self.function_generation.get() {
-            let vm = self.function_vm(RunLimits::default());
+        let vm = self.present_function_vm();
+        if let Some(vm) = vm.filter(|_| library.generation.get() == self.function_generation.get())
+        {
             for function in &library.functions {
                 vm.release(function.compiled.get());
             }

@@ -209,6 +209,11 @@ impl Engine {
         Rc::clone(vm)
     }
 
+    /// The VM of functions, if there is one now.
+    pub(super) fn present_function_vm(&self) -> Option<Rc<Vm>> {
+        self.function_vm.borrow().clone()
+    }
+
     /// Throws the VM of functions away; libraries are loaded anew when needed.
     pub(super) fn rebuild_function_vm(&self) {
         self.rebuilt_vms.set(self.rebuilt_vms.get() + 1);

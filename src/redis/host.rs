@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::api::api;
 use super::call::{self, RawReply, Strings};
 use super::global::Module;
+use super::master_link;
 use super::user::User;
 use crate::commands::internal_error;
 use crate::dialect::Dialect;
@@ -36,6 +37,8 @@ pub struct RedisHost {
     flags: Cell<Option<u32>>,
     /// The command with its arguments.
     argv: *const [*mut RedisModuleString],
+    /// Others were let in on a replica.
+    let_in_as_replica: Cell<bool>,
     /// The database the command was called in, once the script selected another.
     own_db: Cell<Option<c_int>>,
 }
@@ -57,6 +60,7 @@ impl RedisHost {
             argv,
             has_user: Cell::new(true),
             flags: Cell::new(None),
+            let_in_as_replica: Cell::new(false),
             own_db: Cell::new(None),
         }
     }
@@ -123,6 +127,9 @@ impl Drop for RedisHost {
         if let Some(db) = self.own_db.get() {
             // SAFETY: the context is live, and the database was selected before.
             unsafe { api!(SelectDb(self.ctx, db)) };
+        }
+        if self.let_in_as_replica.get() {
+            master_link::catch_up_after(self.ctx);
         }
     }
 }
@@ -316,6 +323,9 @@ impl Host for RedisHost {
         let flags = c_int::try_from(raw::REDISMODULE_YIELD_FLAG_CLIENTS).unwrap_or_default();
         // SAFETY: the context is live; the server needs the text until the call returns.
         unsafe { api!(Yield(self.ctx, flags, text.as_ptr())) };
+        if self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0 {
+            self.let_in_as_replica.set(true);
+        }
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

@@ -12,6 +12,7 @@ mod facts;
 mod global;
 mod host;
 mod info;
+mod master_link;
 mod persistence;
 mod register;
 mod reply;

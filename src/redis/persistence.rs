@@ -307,6 +307,7 @@ unsafe extern "C" fn loads(
         match subevent {
             raw::REDISMODULE_SUBEVENT_LOADING_REPL_START if is_beside => replaces.set(false),
             raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+                module.engine.data_goes();
                 in_place.set(true);
                 replaces.set(was_emptied());
                 aside.replace(Some(module.engine.stage()));
@@ -348,6 +349,7 @@ unsafe extern "C" fn loads_aside(
         let staged = module.loading.aside.replace(begins.then(|| module.engine.stage()));
         match (staged, subevent) {
             (Some(staged), raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED) => {
+                module.engine.data_goes();
                 replace_all(ctx, module, staged);
             }
             (Some(staged), _) => module.engine.drop_staged(staged),
