@@ -567,6 +567,20 @@ fn run_ends_wherever_it_is() {
 }
 
 /// Without the edit each of these goes on after the error, most of them for ever.
+/// Without the edit the main loop looks for hooks at each instruction, and calls this one a thousand times.
+#[test]
+fn main_loop_looks_for_no_hooks() {
+    static CALLS: AtomicI32 = AtomicI32::new(0);
+    unsafe extern "C-unwind" fn hook(_: *mut lua_State, _: *mut ffi::lua_Debug) {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+    let vm = Vm::new();
+    // SAFETY: the state is live.
+    unsafe { ffi::lua_sethook(vm.state, Some(hook), ffi::LUA_MASKCOUNT, 1) };
+    assert_eq!(vm.eval("local n = 0 for i = 1, 1000 do n = n + i end return n"), "500500");
+    assert_eq!(CALLS.load(Ordering::Relaxed), 0);
+}
+
 #[test]
 fn run_that_must_end_cannot_be_caught() {
     let vm = Vm::new();
