@@ -209,8 +209,8 @@ impl Shared {
         let pointer = NonNull::from(run).cast::<RunContext<'static>>();
         let previous = self.run.replace(Some(pointer));
         debug_assert!(previous.is_none(), "a run inside a run");
-        self.ticker.begin(self.flag.get());
-        RunGuard { shared: self }
+        let outer = self.ticker.begin(self.flag.get());
+        RunGuard { shared: self, outer }
     }
 }
 
@@ -232,11 +232,13 @@ impl Drop for NativeGuard<'_> {
 /// Ends the run it was made for when it goes.
 pub(crate) struct RunGuard<'a> {
     shared: &'a Shared,
+    /// What the ticker wants back.
+    outer: *mut c_int,
 }
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        self.shared.ticker.end();
+        self.shared.ticker.end(self.outer);
         self.shared.run.set(None);
     }
 }

@@ -66,16 +66,19 @@ impl Ticker {
         Ok(Self { beat, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
-    /// A run begins in the VM with this interrupt flag.
+    /// A run begins in the VM with this interrupt flag. Gives the flag of the run within which it begins, or
+    /// null, for [`Ticker::end`].
     #[inline]
-    pub(super) fn begin(&self, flag: *mut c_int) {
+    pub(super) fn begin(&self, flag: *mut c_int) -> *mut c_int {
         let beat = &*self.beat;
-        // Only this thread writes the number.
+        // Only this thread writes the number and the flag.
+        let outer = beat.flag.load(Ordering::Relaxed);
         beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         beat.flag.store(flag, Ordering::Release);
         if beat.sleeps.load(Ordering::Relaxed) {
             self.wake();
         }
+        outer
     }
 
     #[cold]
@@ -84,10 +87,14 @@ impl Ticker {
         self.thread.unpark();
     }
 
-    /// The run that began last ended.
+    /// The run that began last ended, and the one around it goes on, whose time begins anew.
     #[inline]
-    pub(super) fn end(&self) {
-        self.beat.flag.store(ptr::null_mut(), Ordering::Release);
+    pub(super) fn end(&self, outer: *mut c_int) {
+        let beat = &*self.beat;
+        beat.flag.store(outer, Ordering::Release);
+        if !outer.is_null() {
+            beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
     }
 
     /// How long the run that is on has been going on, as far as the thread saw, which is up to a tick less
@@ -189,7 +196,7 @@ mod tests {
             thread::yield_now();
         }
         assert!(ticker.elapsed().is_some_and(|elapsed| elapsed <= begun.elapsed()));
-        ticker.end();
+        ticker.end(ptr::null_mut());
         ticker.let_go();
         // SAFETY: as above.
         unsafe { flag.write_volatile(0) };
@@ -215,7 +222,7 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(20), "never interrupted");
             thread::yield_now();
         }
-        ticker.end();
+        ticker.end(ptr::null_mut());
         ticker.let_go();
     }
 }
