@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::register::register;
+use crate::units;
 
 /// All settings of the module.
 #[linkme::distributed_slice]
@@ -40,6 +41,30 @@ pub struct ConfigSpec {
     pub value: Value,
 }
 
+impl ConfigSpec {
+    /// The value that a text gives the setting, as the server reads it from its configuration file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(&self, text: &[u8]) -> Result<i64, &'static str> {
+        let value = match self.unit {
+            Unit::Switch => match text.to_ascii_lowercase().as_slice() {
+                b"yes" => 1,
+                b"no" => 0,
+                _ => return Err("is neither yes nor no"),
+            },
+            Unit::Milliseconds => whole(units::number(text)).ok_or("is no number")?,
+            Unit::Bytes => whole(units::bytes(text)).ok_or("is no number of bytes")?,
+        };
+        let (least, most) = self.range;
+        if (least..=most).contains(&value) { Ok(value) } else { Err("is out of range") }
+    }
+}
+
+fn whole(number: Option<u64>) -> Option<i64> {
+    i64::try_from(number?).ok()
+}
+
 /// Where the value of a setting is.
 pub enum Value {
     /// Here.
@@ -55,6 +80,8 @@ static MAX_SCRIPT_SIZE_VALUE: AtomicI64 = AtomicI64::new(16 * MB);
 static MAX_RUN_TIME_VALUE: AtomicI64 = AtomicI64::new(0);
 static MAX_RUN_TIME_AFTER_WRITE_VALUE: AtomicI64 = AtomicI64::new(0);
 static EXEC_TIME_LIMIT_VALUE: AtomicI64 = AtomicI64::new(30_000);
+static TAKEOVER_VALUE: AtomicI64 = AtomicI64::new(0);
+static TAKEOVER_IMPORT_VALUE: AtomicI64 = AtomicI64::new(1);
 static PERSIST_VALUE: AtomicI64 = AtomicI64::new(1);
 
 register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
@@ -122,6 +149,36 @@ register!(CONFIGS: EXEC_TIME_LIMIT: ConfigSpec = ConfigSpec {
     value: Value::Own(&EXEC_TIME_LIMIT_VALUE),
 });
 
+register!(CONFIGS: TAKEOVER: ConfigSpec = ConfigSpec {
+    name: c"takeover",
+    summary: "Whether EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT, FCALL, FCALL_RO and FUNCTION lead to the module.",
+    unit: Unit::Switch,
+    range: (0, 1),
+    default: 0,
+    fixed: false,
+    value: Value::Own(&TAKEOVER_VALUE),
+});
+register!(CONFIGS: TAKEOVER_IMPORT: ConfigSpec = ConfigSpec {
+    name: c"takeover-import",
+    summary: "Whether a takeover begins by copying the libraries of the server's own engine that the module does not have.",
+    unit: Unit::Switch,
+    range: (0, 1),
+    default: 1,
+    fixed: false,
+    value: Value::Own(&TAKEOVER_IMPORT_VALUE),
+});
+
+/// Whether stock's names lead to the module's commands.
+#[inline]
+pub fn takes_over() -> bool {
+    TAKEOVER_VALUE.load(Ordering::Relaxed) != 0
+}
+
+/// Whether a takeover begins by copying stock's libraries.
+pub fn imports_at_takeover() -> bool {
+    TAKEOVER_IMPORT_VALUE.load(Ordering::Relaxed) != 0
+}
+
 /// Milliseconds that a run may take as long as it has not written; 0 for any number.
 #[inline]
 pub(crate) fn max_run_time() -> u64 {
@@ -162,6 +219,29 @@ fn as_size(value: &AtomicI64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_read_as_in_the_configuration_file() {
+        let cases: [(&ConfigSpec, &str, Result<i64, &str>); 14] = [
+            (&MEMORY_LIMIT, "4mb", Ok(4 * MB)),
+            (&MEMORY_LIMIT, "4M", Ok(4_000_000)),
+            (&MEMORY_LIMIT, "5000000", Ok(5_000_000)),
+            (&MEMORY_LIMIT, "1mb", Err("is out of range")),
+            (&MEMORY_LIMIT, "-1", Err("is no number of bytes")),
+            (&MEMORY_LIMIT, "4xb", Err("is no number of bytes")),
+            (&MEMORY_LIMIT, "mb", Err("is no number of bytes")),
+            (&MEMORY_LIMIT, "99999999999gb", Err("is no number of bytes")),
+            (&MAX_RUN_TIME, "100", Ok(100)),
+            (&MAX_RUN_TIME, "100ms", Err("is no number")),
+            (&MAX_RUN_TIME, "-1", Err("is no number")),
+            (&TAKEOVER, "YES", Ok(1)),
+            (&TAKEOVER, "no", Ok(0)),
+            (&TAKEOVER, "1", Err("is neither yes nor no")),
+        ];
+        for (config, text, expected) in cases {
+            assert_eq!(config.parse(text.as_bytes()), expected, "{:?} {text}", config.name);
+        }
+    }
 
     #[test]
     fn every_setting_starts_with_its_default_within_its_range() {

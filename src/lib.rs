@@ -27,6 +27,7 @@ pub mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod host;
+pub mod names;
 pub mod policy;
 #[cfg(not(any(test, fuzzing)))]
 pub mod redis;
@@ -35,4 +36,5 @@ mod reference;
 mod register;
 pub mod resp;
 pub mod script;
+mod units;
 pub mod vm;

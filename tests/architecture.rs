@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 /// What each part of the crate may import. Imports only go down.
 const LAYERS: &[(&str, &[&str])] = &[
     ("dialect", &[]),
-    ("config", &[]),
+    ("units", &[]),
+    ("config", &["units"]),
+    ("names", &["config"]),
     ("resp", &["dialect"]),
-    ("script", &[]),
+    ("script", &["units"]),
     ("policy", &["dialect", "resp", "script"]),
     ("host", &["dialect", "policy", "resp"]),
-    ("vm", &["dialect", "host", "policy", "resp", "script"]),
+    ("vm", &["dialect", "host", "names", "policy", "resp", "script"]),
     ("engine", &["config", "dialect", "host", "policy", "resp", "script", "vm"]),
-    ("commands", &["config", "dialect", "engine", "host", "policy", "resp", "script"]),
-    ("redis", &["commands", "config", "dialect", "engine", "host", "policy", "resp"]),
+    ("commands", &["config", "dialect", "engine", "host", "names", "policy", "resp", "script"]),
+    (
+        "redis",
+        &["commands", "config", "dialect", "engine", "host", "names", "policy", "resp", "script"],
+    ),
     ("fuzzing", &["config", "dialect", "engine", "host", "policy", "resp", "script", "vm"]),
     ("reference", &["commands", "config", "dialect", "resp", "script", "vm"]),
 ];

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use crate::dialect::{Dialect, Hosts};
 use crate::engine::Engine;
 use crate::host::ServerHost;
+use crate::names;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 
@@ -222,6 +223,7 @@ register!(ERRORS: WRONG_USAGE: ErrorSpec = ErrorSpec::stock(
 /// Stock: `networking.c` `addReplySubcommandSyntaxError`.
 pub(super) fn wrong_usage(container: &str, subcommand: &[u8], dialect: Dialect) -> ErrorReply {
     let shown = subcommand.get(..128).unwrap_or(subcommand);
+    let container = names::shown(container);
     ErrorReply::with(&WRONG_USAGE, dialect, &[shown, container.as_bytes()])
 }
 
@@ -234,7 +236,7 @@ pub fn internal_error(dialect: Dialect) -> ErrorReply {
 ///
 /// Stock: `server.c` `processCommand`.
 pub fn no_permission(spec: &CommandSpec, user: &[u8], dialect: Dialect) -> ErrorReply {
-    let command = spec.name.to_ascii_lowercase();
+    let command = names::shown(spec.name).to_ascii_lowercase();
     let details: &[&[u8]] = &[user, command.as_bytes()];
     // Redis 7.0 does not name the user.
     let first = usize::from(dialect.is(Hosts::Redis70));

@@ -40,7 +40,7 @@ impl Engine {
             return refuse(&HAS_WRITTEN);
         }
         if run.kind != kind {
-            return refuse(run.kind.busy());
+            return Err(run.kind.busy(self.dialect));
         }
         run.kill();
         Ok(())
@@ -54,9 +54,7 @@ impl Engine {
     /// Stock: `functions.c` `functionStatsCommand`.
     pub fn running_function(&self) -> Result<Option<Rc<BusyRun>>, ErrorReply> {
         match self.busy.get() {
-            Some(run) if run.kind == RunKind::Script => {
-                Err(ErrorReply::new(run.kind.busy(), self.dialect))
-            }
+            Some(run) if run.kind == RunKind::Script => Err(run.kind.busy(self.dialect)),
             run => Ok(run),
         }
     }

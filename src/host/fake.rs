@@ -7,7 +7,7 @@ use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::dialect::Dialect;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::{Demand, ServerState};
-use crate::resp::{ErrorReply, ErrorSpec};
+use crate::resp::ErrorReply;
 
 /// Answers each call with the next scripted reply, `+OK` when there is none.
 pub struct FakeHost {
@@ -129,7 +129,7 @@ impl Host for FakeHost {
         self.visitor.is_some()
     }
 
-    fn let_others_in(&self, _: &ErrorSpec) {
+    fn let_others_in(&self, _: &ErrorReply) {
         if let Some(visitor) = &self.visitor {
             visitor();
         }

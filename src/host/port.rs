@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts};
 use crate::policy::{Demand, ServerState};
-use crate::resp::{ErrorReply, ErrorSpec};
+use crate::resp::ErrorReply;
 
 /// What became of a command a script called.
 pub enum CallOutcome<R> {
@@ -118,7 +118,7 @@ pub trait Host {
 
     /// Has the server look at its clients, if the last time was long enough ago. Most of their commands get
     /// the error `busy`; those that may run on a busy server do.
-    fn let_others_in(&self, busy: &ErrorSpec);
+    fn let_others_in(&self, busy: &ErrorReply);
 
     /// Writes a line to the server's log.
     fn log(&self, level: LogLevel, line: &[u8]);

@@ -3,7 +3,7 @@
 //! Such a base has no auxiliary data, and a module has no say in what else it holds. So the libraries go to
 //! the incremental file that begins with the rewrite, as commands, while the rewrite goes on.
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 
@@ -12,6 +12,7 @@ use super::call;
 use super::entry::subscribe;
 use super::persistence::{guard, number_of};
 use crate::config;
+use crate::names;
 
 /// Milliseconds until the next try while the server holds writes back.
 const RETRY: i64 = 100;
@@ -69,12 +70,13 @@ unsafe extern "C" fn write(ctx: *mut RedisModuleCtx, _data: *mut c_void) {
             write_after(ctx, RETRY);
             return;
         }
+        let name = CString::new(names::full("LUA.FUNCTION")).unwrap_or_default();
         for code in module.engine.library_codes() {
             // SAFETY: the context is live; the format names two C strings and a buffer.
             unsafe {
                 api!(Replicate(
                     ctx,
-                    c"LUA.FUNCTION".as_ptr(),
+                    name.as_ptr(),
                     c"ccbR".as_ptr(),
                     c"LOAD".as_ptr(),
                     c"REPLACE".as_ptr(),

@@ -1,6 +1,8 @@
 //! Calls through the module API's pointers.
 
-use redis_module::raw;
+use std::ffi::{c_char, c_int, c_void};
+
+use redis_module::raw::{self, RedisModuleCtx};
 
 /// Calls a module API function that every supported server has.
 ///
@@ -17,6 +19,28 @@ macro_rules! api {
     };
 }
 pub(super) use api;
+
+/// Finds the functions that the module needs before it tells the server its name: those that allocate, so
+/// that every block comes from the server, and the one that reads arguments.
+///
+/// # Safety
+/// `ctx` is the context of a load, and nothing is allocated yet.
+pub(super) unsafe fn connect(ctx: *mut RedisModuleCtx) {
+    type GetApi = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
+    // SAFETY: a context begins with the function that finds all others.
+    let Some(get_api) = (unsafe { ctx.cast::<Option<GetApi>>().read() }) else { return };
+    // SAFETY: each name goes with the pointer of its type.
+    unsafe {
+        get_api(c"RedisModule_Alloc".as_ptr(), (&raw mut raw::RedisModule_Alloc).cast());
+        get_api(c"RedisModule_Calloc".as_ptr(), (&raw mut raw::RedisModule_Calloc).cast());
+        get_api(c"RedisModule_Realloc".as_ptr(), (&raw mut raw::RedisModule_Realloc).cast());
+        get_api(c"RedisModule_Free".as_ptr(), (&raw mut raw::RedisModule_Free).cast());
+        get_api(
+            c"RedisModule_StringPtrLen".as_ptr(),
+            (&raw mut raw::RedisModule_StringPtrLen).cast(),
+        );
+    }
+}
 
 macro_rules! required {
     ($($name:ident),* $(,)?) => {

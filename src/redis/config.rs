@@ -10,11 +10,15 @@ use super::api::api;
 use super::call;
 use crate::config::{CONFIGS, ConfigSpec, Unit, Value};
 
-/// Registers all settings and takes the values the configuration file gives them.
+/// Registers all settings and takes the values that the configuration file and the load's arguments give
+/// them; the arguments count more.
 ///
 /// # Errors
 /// The name of the setting the server did not take.
-pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static CStr> {
+pub(super) fn register(
+    ctx: *mut RedisModuleCtx,
+    arguments: &[(&'static ConfigSpec, i64)],
+) -> Result<(), &'static CStr> {
     // SAFETY: the context is that of the load; the one made of it stays.
     SERVER.store(unsafe { api!(GetDetachedThreadSafeContext(ctx)) }, Ordering::Relaxed);
     for spec in CONFIGS {
@@ -30,6 +34,9 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static CStr> {
     // SAFETY: the context is that of the load.
     let status = unsafe { api!(LoadConfigs(ctx)) };
     LOADED.store(true, Ordering::Relaxed);
+    for (spec, value) in arguments {
+        set(spec, *value);
+    }
     if status == OK { Ok(()) } else { Err(c"redlua.*") }
 }
 

@@ -8,6 +8,7 @@ use std::ptr;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleString};
 
 use super::api::{self, api};
+use super::arguments::{self, Arguments};
 use super::facts::FactsCache;
 use super::global::{self, Module};
 use super::persistence::{self, Loading};
@@ -15,11 +16,10 @@ use super::user::StockCommands;
 use super::{aof, config, info, register};
 use crate::dialect::{Dialect, Flavour, version};
 use crate::engine::{self, Engine};
+use crate::names;
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
-/// The module's name; settings and INFO fields begin with it.
-const NAME: &CStr = c"redlua";
 /// The module's version, `MMmmpp` in decimal as `MODULE LIST` shows it.
 const VERSION: c_int = 100;
 
@@ -30,16 +30,25 @@ const VERSION: c_int = 100;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: *mut RedisModuleCtx,
-    _argv: *mut *mut RedisModuleString,
+    argv: *mut *mut RedisModuleString,
     argc: c_int,
 ) -> c_int {
     let api_version = raw::REDISMODULE_APIVER_1 as c_int;
-    // SAFETY: the context is live. Nothing is allocated before this sets the API's pointers.
-    let status = unsafe { raw::Export_RedisModule_Init(ctx, NAME.as_ptr(), VERSION, api_version) };
+    // SAFETY: the context is that of the load. Nothing is allocated before.
+    unsafe { api::connect(ctx) };
+    // SAFETY: the server calls this with these.
+    let words = unsafe { arguments::words(argv, argc) };
+    let arguments = Arguments::parse(&words);
+    if let Ok(Arguments { prefix: Some(prefix), .. }) = &arguments {
+        names::set_prefix(prefix);
+    }
+    let name = arguments::module_name();
+    // SAFETY: the context is live.
+    let status = unsafe { raw::Export_RedisModule_Init(ctx, name.as_ptr(), VERSION, api_version) };
     if status != OK {
         return ERR;
     }
-    let loaded = catch_unwind(AssertUnwindSafe(|| load(ctx, argc)));
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(ctx, &arguments?)));
     match loaded.unwrap_or_else(|_| Err("internal error".to_owned())) {
         Ok(()) => OK,
         Err(reason) => {
@@ -65,7 +74,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int
     OK
 }
 
-fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
+fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     panic::set_hook(Box::new(|panic| {
         log(ptr::null_mut(), c"warning", &format!("A bug was met, please report it: {panic}"));
     }));
@@ -73,12 +82,10 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
     if let Some(name) = missing.first() {
         return Err(format!("the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"));
     }
-    if argc > 0 {
-        return Err("it takes no arguments; settings go to redlua.* directives".to_owned());
-    }
     let dialect = dialect(ctx).ok_or("the server does not tell its version")?;
     register::register(ctx).map_err(|name| format!("the server refused the command {name}"))?;
-    config::register(ctx).map_err(|name| format!("bad value for the setting {name:?}"))?;
+    config::register(ctx, &arguments.settings)
+        .map_err(|name| format!("bad value for the setting {name:?}"))?;
     info::register(ctx);
     persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     aof::register(ctx);
@@ -87,6 +94,7 @@ fn load(ctx: *mut RedisModuleCtx, argc: c_int) -> Result<(), String> {
             .map_err(|error| format!("no thread for its clock: {error}"))?,
         facts: FactsCache::default(),
         stock: StockCommands::new(),
+        probe: CString::new(names::full("LUA.WRITEPROBE")).unwrap_or_default(),
         writes_allowed: Cell::new(false),
         busy_threshold: Cell::default(),
         loading: Loading::default(),

@@ -1,6 +1,7 @@
 //! The one global: what the module keeps between commands.
 
 use std::cell::{Cell, UnsafeCell};
+use std::ffi::CString;
 use std::time::Duration;
 
 use super::facts::FactsCache;
@@ -16,6 +17,8 @@ pub(super) struct Module {
     pub(super) facts: FactsCache,
     /// The stock commands whose permission a caller needs too.
     pub(super) stock: StockCommands,
+    /// The name of the command that tells whether writes are allowed.
+    pub(super) probe: CString,
     /// Whether writes were allowed when the server was last asked, and nothing happened since that could
     /// change it, as far as events tell.
     pub(super) writes_allowed: Cell<bool>,

@@ -19,7 +19,7 @@ use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, ServerState};
-use crate::resp::{ErrorReply, ErrorSpec, Token, Tokens};
+use crate::resp::{ErrorReply, Token, Tokens};
 
 /// With any of these the server may refuse writes at any time.
 const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
@@ -161,7 +161,7 @@ impl Host for RedisHost {
                 return None;
             }
             let modifiers: &[u8] = if demand.memory { b"SME" } else { b"SE" };
-            let Some(error) = self.refusal(c"LUA.WRITEPROBE", modifiers) else {
+            let Some(error) = self.refusal(&self.module.probe, modifiers) else {
                 // How many replicas there are changes without an event.
                 let depends_on_replicas = !self.is_setting(b"min-replicas-to-write", b"0");
                 self.module.writes_allowed.set(is_calm && !depends_on_replicas);
@@ -318,8 +318,10 @@ impl Host for RedisHost {
         unsafe { api!(GetContextFlags(self.ctx)) }.cast_unsigned() & NEVER == 0
     }
 
-    fn let_others_in(&self, busy: &ErrorSpec) {
-        let text = CString::new(busy.text(self.dialect())).unwrap_or_default();
+    fn let_others_in(&self, busy: &ErrorReply) {
+        // The server puts the code before it.
+        let text = busy.line().strip_prefix(b"BUSY ").unwrap_or_default();
+        let text = CString::new(text).unwrap_or_default();
         let flags = c_int::try_from(raw::REDISMODULE_YIELD_FLAG_CLIENTS).unwrap_or_default();
         // SAFETY: the context is live; the server needs the text until the call returns.
         unsafe { api!(Yield(self.ctx, flags, text.as_ptr())) };

@@ -4,6 +4,7 @@
 mod alloc;
 mod aof;
 mod api;
+mod arguments;
 mod call;
 mod config;
 mod dispatch;

@@ -5,7 +5,7 @@
 //! not, or, when they come from a master, beside it until its dataset is complete.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -19,10 +19,23 @@ use super::global::{self, Module};
 use super::host::RedisHost;
 use crate::config;
 use crate::engine::{RestorePolicy, StagedLibraries};
+use crate::names;
 use crate::resp::ErrorReply;
+use crate::script::Sha1;
 
-/// The data type's name, nine characters that must never change: RDB files have it.
-const TYPE_NAME: &CStr = c"redlua-fn";
+/// The data type's name, nine characters that must never change: RDB files have it. A module with a prefix of
+/// its own has a type of its own, named for it.
+fn type_name() -> CString {
+    let prefix = names::prefix();
+    let name = if prefix == names::DECLARED_PREFIX {
+        "redlua-fn".to_owned()
+    } else {
+        let digest = Sha1::of(prefix.as_bytes()).to_hex();
+        format!("rl{}", String::from_utf8_lossy(&digest[..7]))
+    };
+    CString::new(name).unwrap_or_default()
+}
+
 /// The format of the record: the number of libraries, then the text of each.
 const FORMAT: c_int = 1;
 
@@ -62,7 +75,7 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
             c_int::try_from(raw::REDISMODULE_AUX_BEFORE_RDB).unwrap_or_default();
     }
     // SAFETY: the context is that of the load; the server copies the methods.
-    if unsafe { api!(CreateDataType(ctx, TYPE_NAME.as_ptr(), FORMAT, &mut methods)) }.is_null() {
+    if unsafe { api!(CreateDataType(ctx, type_name().as_ptr(), FORMAT, &mut methods)) }.is_null() {
         return Err("data type");
     }
     subscribe(ctx, raw::REDISMODULE_EVENT_FLUSHDB, flushed);

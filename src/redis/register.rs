@@ -8,6 +8,7 @@ use redis_module::raw::{self, RedisModuleCommand, RedisModuleCtx};
 use super::api::api;
 use super::dispatch::{CALLBACKS, key_flags};
 use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Keys};
+use crate::names;
 
 /// Registers all commands, containers first.
 ///
@@ -16,7 +17,7 @@ use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Keys};
 pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
     let specs = || COMMANDS.iter().zip(CALLBACKS);
     for (spec, callback) in specs().filter(|(spec, _)| spec.subcommand().is_none()) {
-        let name = c_string(&spec.name.to_ascii_lowercase());
+        let name = c_string(&names::full(spec.name).to_ascii_lowercase());
         let flags = c_string(&flags(spec));
         let callback = spec.handler.map(|_| *callback);
         // SAFETY: the context is that of the load; the server copies the strings.
@@ -57,7 +58,7 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 
 fn find(ctx: *mut RedisModuleCtx, name: &str) -> Option<*mut RedisModuleCommand> {
-    let name = c_string(name);
+    let name = c_string(&names::full(name));
     // SAFETY: the context is that of the load.
     let command = unsafe { api!(GetCommand(ctx, name.as_ptr())) };
     (!command.is_null()).then_some(command)

@@ -1,5 +1,7 @@
 //! What a script says of how much time and memory it may take.
 
+use crate::units;
+
 /// Limits that a script sets for itself; 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunLimits {
@@ -28,19 +30,19 @@ pub const LIMITS: [LimitSpec; 3] = [
         name: "max-run-time",
         summary: "Milliseconds after which a run ends with an error, unless it has written.",
         field: |limits| &mut limits.run_time,
-        read: read_number,
+        read: units::number,
     },
     LimitSpec {
         name: "max-run-time-after-write",
         summary: "Milliseconds after which a run that has written ends with an error; what it wrote stays.",
         field: |limits| &mut limits.run_time_after_write,
-        read: read_number,
+        read: units::number,
     },
     LimitSpec {
         name: "memory",
         summary: "Memory that a run may take, such as 512kb or 10mb, before it ends with an error.",
         field: |limits| &mut limits.memory,
-        read: read_bytes,
+        read: units::bytes,
     },
 ];
 
@@ -65,7 +67,7 @@ impl RunLimits {
         let Some(spec) = LIMITS.iter().find(|spec| spec.name.as_bytes() == name) else {
             return LimitWord::Unknown;
         };
-        match (spec.read)(value) {
+        match (spec.read)(value).filter(|&value| value > 0) {
             Some(value) => {
                 *(spec.field)(self) = value;
                 LimitWord::Set
@@ -85,31 +87,6 @@ impl RunLimits {
         }
         words
     }
-}
-
-fn read_number(text: &[u8]) -> Option<u64> {
-    let is_plain = text.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()?;
-    (number > 0).then_some(number)
-}
-
-/// Reads a number of bytes with a unit as in the server's configuration file.
-///
-/// Stock: `util.c` `memtoull`.
-fn read_bytes(text: &[u8]) -> Option<u64> {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1000,
-        b"kb" => 1024,
-        b"m" => 1000 * 1000,
-        b"mb" => 1024 * 1024,
-        b"g" => 1000 * 1000 * 1000,
-        b"gb" => 1024 * 1024 * 1024,
-        _ => return None,
-    };
-    read_number(number)?.checked_mul(factor)
 }
 
 #[cfg(test)]
@@ -145,22 +122,5 @@ mod tests {
             ["max-run-time=100", "max-run-time-after-write=2000", "memory=2097152"]
         );
         assert!(RunLimits::default().words().is_empty());
-    }
-
-    #[test]
-    fn bytes_have_the_units_of_the_configuration_file() {
-        let cases: [(&[u8], u64); 8] = [
-            (b"1", 1),
-            (b"1b", 1),
-            (b"1k", 1000),
-            (b"1kb", 1024),
-            (b"1M", 1_000_000),
-            (b"1MB", 1 << 20),
-            (b"1gb", 1 << 30),
-            (b"9gb", 9 << 30),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(read_bytes(text), Some(expected), "{}", text.escape_ascii());
-        }
     }
 }

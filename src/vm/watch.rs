@@ -5,27 +5,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::context::{RunContext, RunName};
-use crate::dialect::Hosts;
+use crate::dialect::{Dialect, Hosts};
 use crate::host::{Host, LogLevel};
+use crate::names;
 use crate::policy::time_limits::{Overrun, TimeLimits};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
 
-register!(ERRORS: BUSY_SCRIPT: ErrorSpec = ErrorSpec::stock(
+register!(ERRORS: BUSY: ErrorSpec = ErrorSpec::stock(
     "BUSY",
-    "Redis is busy running a script. You can only call LUA.SCRIPT KILL or SHUTDOWN NOSAVE.",
-    "A script has been running for longer than `busy-reply-threshold`.",
+    "Redis is busy running a script. You can only call {} or SHUTDOWN NOSAVE.",
+    "A script or a function has been running for longer than `busy-reply-threshold`.",
 ).on(&[(
     Hosts::Valkey,
-    "Valkey is busy running a script. You can only call LUA.SCRIPT KILL or SHUTDOWN NOSAVE.",
-)]));
-register!(ERRORS: BUSY_FUNCTION: ErrorSpec = ErrorSpec::stock(
-    "BUSY",
-    "Redis is busy running a script. You can only call LUA.FUNCTION KILL or SHUTDOWN NOSAVE.",
-    "A function has been running for longer than `busy-reply-threshold`.",
-).on(&[(
-    Hosts::Valkey,
-    "Valkey is busy running a script. You can only call LUA.FUNCTION KILL or SHUTDOWN NOSAVE.",
+    "Valkey is busy running a script. You can only call {} or SHUTDOWN NOSAVE.",
 )]));
 register!(ERRORS: KILLED_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "ERR",
@@ -84,11 +77,8 @@ pub enum RunKind {
 
 impl RunKind {
     /// The reply to other clients' commands while such a run is on.
-    pub fn busy(self) -> &'static ErrorSpec {
-        match self {
-            Self::Script => &BUSY_SCRIPT,
-            Self::Function => &BUSY_FUNCTION,
-        }
+    pub fn busy(self, dialect: Dialect) -> ErrorReply {
+        ErrorReply::with(&BUSY, dialect, &[self.kill_command().as_bytes()])
     }
 
     fn killed(self) -> &'static ErrorSpec {
@@ -98,11 +88,11 @@ impl RunKind {
         }
     }
 
-    fn kill_command(self) -> &'static str {
-        match self {
+    fn kill_command(self) -> String {
+        names::shown(match self {
             Self::Script => "LUA.SCRIPT KILL",
             Self::Function => "LUA.FUNCTION KILL",
-        }
+        })
     }
 }
 
@@ -207,7 +197,7 @@ impl RunContext<'_> {
             end: Cell::new(None),
         });
         slot.run.replace(Some(Rc::clone(&run)));
-        self.host.let_others_in(self.kind().busy());
+        self.host.let_others_in(&self.kind().busy(self.host.dialect()));
         slot.run.replace(None);
         let end = run.end.get()?;
         if std::ptr::eq(end, self.kind().killed()) {

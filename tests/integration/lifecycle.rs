@@ -107,11 +107,19 @@ fn a_second_load_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn arguments_are_refused_with_one_clear_line() {
-    let log = refused_start(&format!("loadmodule {} takeover yes", module()));
-    let lines = own_lines(&log);
-    assert_eq!(lines.len(), 1, "{log}");
-    assert!(lines[0].contains("RedLua does not load: it takes no arguments"), "{log}");
+fn bad_arguments_are_refused_with_one_clear_line() {
+    for (arguments, reason) in [
+        ("nope 1", "there is no argument 'nope'"),
+        ("takeover", "the argument 'takeover' has no value"),
+        ("takeover maybe", "the value 'maybe' of 'takeover' is neither yes nor no"),
+        ("memory-limit 1", "the value '1' of 'memory-limit' is out of range"),
+        ("max-run-time 1 prefix a/b", "the prefix 'a/b' is not 1 to 16 letters, digits"),
+    ] {
+        let log = refused_start(&format!("loadmodule {} {arguments}", module()));
+        let lines = own_lines(&log);
+        assert_eq!(lines.len(), 1, "{log}");
+        assert!(lines[0].contains(&format!("RedLua does not load: {reason}")), "{log}");
+    }
 
     let server = Server::new().without_module().start();
     let mut client = server.client();
@@ -121,6 +129,66 @@ fn arguments_are_refused_with_one_clear_line() {
     assert!(client.lua("return 1").starts_with("-ERR unknown command"));
     load(&mut client);
     assert_eq!(client.lua("return 1"), ":1");
+}
+
+#[test]
+fn settings_may_be_arguments_of_the_load() {
+    let mut server = Server::new()
+        .config("redlua.memory-limit", "64mb")
+        .config("redlua.max-run-time", "7")
+        .module_arg("memory-limit")
+        .module_arg("32mb")
+        .module_arg("redlua.PERSIST")
+        .module_arg("no")
+        .start();
+    for _ in 0..2 {
+        let mut client = server.client();
+        let shown = |client: &mut Client, name: &str| client.text(&format!("CONFIG GET {name}"));
+        assert!(shown(&mut client, "redlua.memory-limit").ends_with(&format!("\"{}\"]", 32 << 20)));
+        assert!(shown(&mut client, "redlua.persist").ends_with("\"no\"]"));
+        assert!(shown(&mut client, "redlua.max-run-time").ends_with("\"7\"]"));
+        client.ok(&["CONFIG", "REWRITE"]);
+        server.restart();
+    }
+}
+
+#[test]
+fn two_builds_run_side_by_side_under_prefixes_of_their_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let other = directory.path().join("libother.so");
+    std::fs::copy(module(), &other).expect("a copy of the module");
+    let mut server = Server::new().config("save", "3600 1").start();
+    let load = |client: &mut Client| {
+        client.ok(&["MODULE", "LOAD", &other.to_string_lossy(), "prefix", "Two."]);
+    };
+    let mut client = server.client();
+    load(&mut client);
+    assert_eq!(client.text("TWO.EVAL return(1) 0"), ":1");
+    assert_eq!(client.text("LUA.EVAL return(1) 0"), ":1");
+    assert!(client.text("TWO.SCRIPT HELP").contains("+TWO.SCRIPT <subcommand>"));
+    client.set("redlua-two.memory-limit", "32mb");
+    assert!(
+        client.text("CONFIG GET redlua.memory-limit").ends_with(&format!("\"{}\"]", 256 << 20))
+    );
+    for (name, value) in [("LUA.FUNCTION", "1"), ("TWO.FUNCTION", "2")] {
+        let code =
+            format!("#!lua name=l\nredis.register_function('f', function() return {value} end)");
+        assert_eq!(client.show(&[name, "LOAD", &code]), "\"l\"");
+    }
+    client.ok(&["CONFIG", "SET", "save", ""]);
+    client.ok(&["SAVE"]);
+    client.set("redlua-two.max-run-time", "50");
+    assert!(
+        client.text("TWO.EVAL while(true)do()end 0").starts_with("-ERR Error compiling script")
+    );
+    let reply = client.show(&["TWO.EVAL", "while true do end", "0"]);
+    assert!(reply.starts_with("-ERR Script killed: it ran longer than max-run-time"), "{reply}");
+    // Both records are in one file; each module finds its own.
+    client.ok(&["CONFIG", "REWRITE"]);
+    server.restart();
+    let mut client = server.client();
+    assert_eq!(client.text("LUA.FCALL f 0"), ":1");
+    assert_eq!(client.text("TWO.FCALL f 0"), ":2");
 }
 
 #[test]
@@ -136,7 +204,7 @@ fn settings_are_read_and_set_at_run_time() {
     assert_eq!(field("redlua.max-run-time"), Some("0".to_owned()));
     assert_eq!(field("redlua.max-run-time-after-write"), Some("0".to_owned()));
     assert_eq!(field("redlua.exec-time-limit"), Some("30000".to_owned()));
-    assert_eq!(settings.elements().expect("a list").len(), 14);
+    assert_eq!(settings.elements().expect("a list").len(), 18);
     for (name, value, shown) in [
         ("redlua.memory-limit", "64mb", 64 << 20),
         ("redlua.memory-limit", "5000000", 5_000_000),

@@ -7,6 +7,7 @@ use crate::commands::spec::{
 };
 use crate::engine::RestorePolicy;
 use crate::host::Host;
+use crate::names;
 use crate::register::register;
 use crate::resp::{ErrorReply, ReplySink};
 
@@ -40,7 +41,8 @@ fn import<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> 
         RestorePolicy::Append => b"APPEND",
         RestorePolicy::Replace => b"REPLACE",
     };
-    call.host.replicate_as(&[b"LUA.FUNCTION", b"RESTORE", &payload, word]);
+    let name = names::full(super::NAME);
+    call.host.replicate_as(&[name.as_bytes(), b"RESTORE", &payload, word]);
     ok(call.reply);
     Ok(())
 }

@@ -1,0 +1,35 @@
+//! What the commands are called: by their prefix, or as the stock commands they stand in for.
+
+use std::sync::OnceLock;
+
+use crate::config;
+
+/// The prefix of the names as they are declared.
+pub const DECLARED_PREFIX: &str = "LUA.";
+
+static PREFIX: OnceLock<String> = OnceLock::new();
+
+/// Sets the prefix of the commands' names; only the first call counts.
+pub fn set_prefix(prefix: &str) {
+    let _ = PREFIX.set(prefix.to_ascii_uppercase());
+}
+
+/// The prefix of the commands' names, in upper case.
+pub fn prefix() -> &'static str {
+    PREFIX.get().map_or(DECLARED_PREFIX, String::as_str)
+}
+
+/// The name that the server knows the declared command by.
+pub fn full(declared: &str) -> String {
+    format!("{}{}", prefix(), bare(declared))
+}
+
+/// The name that texts give the declared command: what clients type.
+pub fn shown(declared: &str) -> String {
+    if config::takes_over() { bare(declared).to_owned() } else { full(declared) }
+}
+
+/// The name without a prefix.
+fn bare(declared: &str) -> &str {
+    declared.strip_prefix(DECLARED_PREFIX).unwrap_or(declared)
+}
