@@ -13,7 +13,7 @@ use super::facts::FactsCache;
 use super::global::{self, Module};
 use super::persistence::{self, Loading};
 use super::user::StockCommands;
-use super::{aof, config, info, register};
+use super::{aof, config, info, register, verdicts};
 use crate::dialect::{Dialect, Flavour, version};
 use crate::engine::{self, Engine};
 use crate::names;
@@ -89,6 +89,7 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     info::register(ctx);
     persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     aof::register(ctx);
+    verdicts::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     let module = Module {
         engine: Engine::new(dialect)
             .map_err(|error| format!("no thread for its clock: {error}"))?,
@@ -107,6 +108,7 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     // refuse writes without showing in a context's flags. An event has one callback.
     subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, settings_changed);
     subscribe(ctx, raw::REDISMODULE_EVENT_PERSISTENCE, writes_may_be_refused);
+    subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, ticked);
     log(
         ctx,
         c"notice",
@@ -163,6 +165,20 @@ unsafe extern "C" fn modules_changed(
     // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
         module.facts.invalidate();
+        module.stock.verdicts().modules_changed();
+    }
+}
+
+/// The server did what it does some times in a second.
+unsafe extern "C" fn ticked(
+    _ctx: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    // SAFETY: events come on the main thread.
+    if let Some(module) = unsafe { global::module() } {
+        module.stock.verdicts().tick();
     }
 }
 

@@ -18,6 +18,7 @@ mod persistence;
 mod register;
 mod reply;
 mod user;
+mod verdicts;
 
 pub use host::RedisHost;
 pub use reply::ClientReply;

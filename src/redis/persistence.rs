@@ -313,6 +313,8 @@ unsafe extern "C" fn loads(
     _data: *mut c_void,
 ) {
     guard((), |module| {
+        // An append-only file could hold what changes a user.
+        module.stock.verdicts().forget();
         let Loading { aside, in_place, replaces, emptied_at } = &module.loading;
         let is_beside = aside.borrow().is_some();
         let emptied = emptied_at.take();

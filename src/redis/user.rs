@@ -6,6 +6,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString, RedisModuleUser
 
 use super::api::api;
 use super::call::{Strings, bytes, errno};
+use super::verdicts::Verdicts;
 use crate::commands::{COMMANDS, CommandSpec};
 use crate::host::Permission;
 
@@ -95,12 +96,15 @@ impl Drop for User {
 ///
 /// Who may not run the stock command may not run ours: servers before 7.2 cannot put module commands in
 /// `@scripting`, so a rule such as `-@scripting` would not cover them.
-pub(super) struct StockCommands(Vec<Option<Strings>>);
+pub(super) struct StockCommands {
+    commands: Vec<Option<Strings>>,
+    verdicts: Verdicts,
+}
 
 impl StockCommands {
     /// Prepares the commands.
     pub(super) fn new() -> Self {
-        Self(COMMANDS.iter().map(Self::probe).collect())
+        Self { commands: COMMANDS.iter().map(Self::probe).collect(), verdicts: Verdicts::default() }
     }
 
     /// The stock command with arguments that name no key.
@@ -116,14 +120,27 @@ impl StockCommands {
 
     /// Whether the caller may run the stock counterpart of command `index`; a refusal is logged.
     pub(super) fn permits(&self, ctx: *mut RedisModuleCtx, index: usize) -> bool {
-        let Some(Some(argv)) = self.0.get(index) else {
+        let Some(Some(argv)) = self.commands.get(index) else {
             return true;
         };
+        // SAFETY: callers give the context of a command.
+        let client = unsafe { api!(GetClientId(ctx)) };
+        self.verdicts.holds(client, index) || self.asks(ctx, client, index, argv)
+    }
+
+    /// What the ACL granted already.
+    pub(super) fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
+    }
+
+    /// Asks the ACL.
+    fn asks(&self, ctx: *mut RedisModuleCtx, client: u64, index: usize, argv: &Strings) -> bool {
         let Some(user) = User::of(ctx) else {
             return true;
         };
         // A server without the stock command, renamed away, has no rule about it.
         if user.permission(argv.as_slice()) != Permission::Denied {
+            self.verdicts.grant(ctx, client, index);
             return true;
         }
         if let Some(name) = argv.as_slice().first() {

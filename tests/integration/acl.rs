@@ -1,7 +1,9 @@
 //! Users with few rights: a script does nothing its caller may not do, and says so as stock does.
 
+use std::time::Duration;
+
 use crate::doors::{Door, Ours, Scripts, Stock, same};
-use crate::support::{Client, Server, Value};
+use crate::support::{Client, Server, Value, render};
 
 /// Makes user `u` anew with `rules` and returns a connection of that user.
 pub fn login(server: &Server, admin: &mut Client, rules: &str) -> Client {
@@ -228,6 +230,213 @@ fn rights_taken_away_between_runs_are_gone_at_once() {
         admin.ok(&["ACL", "SETUSER", "u", "-set"]);
         (before, client.eval(door, script, &[], &[]))
     });
+}
+
+/// Runs `change` between two calls of the connection of user `u` and expects the second to be refused.
+///
+/// `u` may do everything before. The first two calls let the module learn that.
+#[track_caller]
+fn refused_after(what: &str, change: impl FnOnce(&Server, &mut Client, &mut Client)) {
+    let server = Server::new().config("user", "poor on nopass ~* &* +@all -@scripting").start();
+    let mut admin = server.client();
+    let mut client = login(&server, &mut admin, "~* &* +@all");
+    for _ in 0..2 {
+        assert_eq!(client.lua("return 1"), ":1", "{what}");
+    }
+    change(&server, &mut admin, &mut client);
+    let reply = client.lua("return 1");
+    assert!(reply.starts_with("-NOPERM "), "{what}: {reply}");
+}
+
+#[test]
+fn a_right_to_stocks_command_that_is_taken_away_is_gone_at_the_next_call() {
+    let rules = ["-@scripting", "-eval", "nocommands", "reset"];
+    for rule in rules {
+        for name in ["ACL", "acl", "aCl"] {
+            refused_after(rule, |_, admin, _| {
+                // What is left of the rights lets the client in, and to our command.
+                let argv = [name, "SETUSER", "u", rule, "on", "nopass", "+lua.eval"];
+                admin.ok(&argv);
+            });
+        }
+    }
+    refused_after("by the client itself", |_, _, client| {
+        client.ok(&["ACL", "SETUSER", "u", "-eval"]);
+    });
+    refused_after("after it was given back", |_, admin, client| {
+        admin.ok(&["ACL", "SETUSER", "u", "-eval"]);
+        assert!(client.lua("return 1").starts_with("-NOPERM "));
+        admin.ok(&["ACL", "SETUSER", "u", "+eval"]);
+        assert_eq!(client.lua("return 1"), ":1");
+        admin.ok(&["ACL", "SETUSER", "u", "-eval"]);
+    });
+}
+
+#[test]
+fn a_client_has_the_rights_of_the_user_it_has_become() {
+    refused_after("AUTH", |_, _, client| client.ok(&["AUTH", "poor", "x"]));
+    refused_after("auth", |_, _, client| client.ok(&["auth", "poor", "x"]));
+    for protocol in ["2", "3"] {
+        refused_after("HELLO", |_, _, client| {
+            client.cmd(&["hello", protocol, "AUTH", "poor", "x"]);
+        });
+    }
+    refused_after("RESET", |_, admin, client| {
+        admin.ok(&["ACL", "SETUSER", "default", "-eval"]);
+        assert_eq!(client.lua("return 1"), ":1");
+        assert_eq!(client.text("Reset"), "+RESET");
+    });
+}
+
+#[test]
+fn a_transaction_that_changes_rights_changes_them_at_once() {
+    let take = ["ACL", "SETUSER", "u", "-eval"];
+    refused_after("in a transaction of another", |_, admin, client| {
+        admin.ok(&["MULTI"]);
+        admin.cmd(&take);
+        // Queued only: the filter saw it, but nothing has changed.
+        assert_eq!(client.lua("return 1"), ":1");
+        assert_eq!(client.lua("return 1"), ":1");
+        admin.cmd(&["exec"]);
+    });
+    refused_after("in its own transaction", |_, _, client| {
+        client.ok(&["MULTI"]);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        client.cmd(&take);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        let replies = client.text("EXEC");
+        assert!(replies.starts_with("[:1, :1, +OK, -NOPERM "), "{replies}");
+    });
+    refused_after("by stock's script between", |_, _, client| {
+        client.ok(&["MULTI"]);
+        client.cmd(&["EVAL", "return redis.call('PING')", "0"]);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        client.cmd(&take);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        let replies = client.text("EXEC");
+        assert!(replies.contains(":1, +OK, -NOPERM "), "{replies}");
+    });
+    refused_after("AUTH in its own transaction", |_, _, client| {
+        client.ok(&["MULTI"]);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        client.cmd(&["AUTH", "poor", "x"]);
+        client.cmd(&["LUA.EVAL", "return 1", "0"]);
+        let replies = client.text("EXEC");
+        assert!(replies.starts_with("[:1, +OK, -NOPERM "), "{replies}");
+    });
+}
+
+#[test]
+fn a_pipeline_sees_the_rights_of_each_moment() {
+    let eval = ["LUA.EVAL", "return 1", "0"];
+    let requests: [&[&str]; 8] = [
+        &eval,
+        &eval,
+        &["ACL", "SETUSER", "u", "-eval"],
+        &eval,
+        &["ACL", "SETUSER", "u", "+eval"],
+        &eval,
+        &["AUTH", "poor", "x"],
+        &eval,
+    ];
+    refused_after("in a pipeline", |_, _, client| {
+        for request in requests {
+            client.send(request);
+        }
+        let replies: Vec<_> = requests.iter().map(|_| render(&client.read_frame())).collect();
+        let starts = [":1", ":1", "+OK", "-NOPERM", "+OK", ":1", "+OK", "-NOPERM"];
+        for (reply, start) in replies.iter().zip(starts) {
+            assert!(reply.starts_with(start), "{replies:?}");
+        }
+    });
+}
+
+#[test]
+fn a_change_that_waits_for_a_pause_to_end_is_not_missed() {
+    let change = |transaction: bool| {
+        refused_after("after a pause", |server, admin, client| {
+            let mut other = server.client();
+            if transaction {
+                other.ok(&["MULTI"]);
+                other.cmd(&["ACL", "SETUSER", "u", "-eval"]);
+            }
+            admin.ok(&["CLIENT", "PAUSE", "300", "ALL"]);
+            client.send(&["LUA.EVAL", "return 1", "0"]);
+            client.send(&["LUA.EVAL", "return 1", "0"]);
+            std::thread::sleep(Duration::from_millis(50));
+            if transaction {
+                other.send(&["EXEC"]);
+            } else {
+                other.send(&["ACL", "SETUSER", "u", "-eval"]);
+            }
+            for _ in 0..2 {
+                assert_eq!(render(&client.read_frame()), ":1");
+            }
+            other.read_frame();
+        });
+    };
+    change(false);
+    change(true);
+}
+
+#[test]
+fn users_that_are_deleted_or_loaded_anew_have_no_rights_left() {
+    let server = Server::new().start();
+    let mut admin = server.client();
+    let mut client = login(&server, &mut admin, "~* &* +@all");
+    assert_eq!(client.lua("return 1"), ":1");
+    admin.cmd(&["ACL", "DELUSER", "u"]);
+    assert!(client.try_cmd(&["LUA.EVAL", "return 1", "0"]).is_err());
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users.acl");
+    std::fs::write(&file, "user default on nopass ~* &* +@all\n").expect("a file");
+    let server = Server::new().config("aclfile", &file.display().to_string()).start();
+    let mut client = server.client();
+    assert_eq!(client.lua("return 1"), ":1");
+    assert_eq!(client.lua("return 1"), ":1");
+    std::fs::write(&file, "user default on nopass ~* &* +@all -eval\n").expect("a file");
+    client.ok(&["ACL", "LOAD"]);
+    assert!(client.lua("return 1").starts_with("-NOPERM "));
+}
+
+#[test]
+fn what_is_granted_to_one_client_or_command_is_not_to_another() {
+    let server = Server::new().start();
+    let mut admin = server.client();
+    let mut client = login(&server, &mut admin, "~* &* +@all -evalsha");
+    assert_eq!(client.lua("return 1"), ":1");
+    assert!(
+        client
+            .text("LUA.EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")
+            .starts_with("-NOPERM ")
+    );
+    assert_eq!(admin.text("LUA.EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0"), ":1");
+    assert!(
+        client
+            .text("LUA.EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")
+            .starts_with("-NOPERM ")
+    );
+}
+
+#[test]
+fn a_command_with_another_name_changes_rights_as_well() {
+    for name in ["ACL", "AUTH", "EXEC"] {
+        let server = Server::new().config("rename-command", &format!("{name} other")).start();
+        let other = |stock: &str| if stock == name { "other".to_owned() } else { stock.to_owned() };
+        let mut admin = server.client();
+        admin.ok(&[other("ACL").as_str(), "SETUSER", "u", "on", "nopass", "~*", "&*", "+@all"]);
+        let mut client = server.client();
+        client.ok(&[other("AUTH").as_str(), "u", "x"]);
+        assert_eq!(client.lua("return 1"), ":1");
+        assert_eq!(client.lua("return 1"), ":1");
+        admin.ok(&["MULTI"]);
+        admin.cmd(&[other("ACL").as_str(), "SETUSER", "u", "-eval"]);
+        assert_eq!(client.lua("return 1"), ":1");
+        admin.cmd(&[other("EXEC")]);
+        assert!(client.lua("return 1").starts_with("-NOPERM "), "{name}");
+    }
 }
 
 #[test]
