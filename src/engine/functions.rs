@@ -1,9 +1,12 @@
 //! Function libraries: loaded, listed, deleted, swapped, and their functions called.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::request::{self, NOTHING, integer};
 use super::state::Engine;
@@ -145,7 +148,7 @@ impl Library {
 pub struct Libraries {
     by_name: BTreeMap<Vec<u8>, Rc<Library>>,
     /// Library and place of each function, by its name in lower case.
-    functions: HashMap<Vec<u8>, (Rc<Library>, usize)>,
+    functions: HashMap<Vec<u8>, (Rc<Library>, usize), foldhash::quality::RandomState>,
 }
 
 /// Libraries that are loaded one by one and not in use yet.
@@ -164,17 +167,17 @@ impl Libraries {
 
     /// A function and its library, by the function's name in any letter case.
     pub fn find(&self, name: &[u8]) -> Option<(&Library, &Function)> {
-        let (library, place) = self.functions.get(&name.to_ascii_lowercase())?;
+        let (library, place) = self.functions.get(&*lower(name))?;
         Some((library, library.functions.get(*place)?))
     }
 
     fn function(&self, name: &[u8]) -> Option<(Rc<Library>, usize)> {
-        self.functions.get(&name.to_ascii_lowercase()).cloned()
+        self.functions.get(&*lower(name)).cloned()
     }
 
     /// The first function of `library` whose name is taken.
     fn collision<'l>(&self, library: &'l Library) -> Option<&'l Function> {
-        let is_taken = |it: &&Function| self.functions.contains_key(&it.name.to_ascii_lowercase());
+        let is_taken = |it: &&Function| self.functions.contains_key(&*lower(&it.name));
         library.functions.iter().find(is_taken)
     }
 
@@ -192,6 +195,13 @@ impl Libraries {
         self.functions.retain(|_, (owner, _)| !Rc::ptr_eq(owner, &library));
         Some(library)
     }
+}
+
+/// A name in lower case, without an allocation where it is no longer than most.
+fn lower(name: &[u8]) -> SmallVec<[u8; 64]> {
+    let mut lower = SmallVec::from_slice(name);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 /// A call of a function as a client asked for it.
