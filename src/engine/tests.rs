@@ -144,6 +144,132 @@ fn keys_and_arguments_are_lists_of_this_run_only() {
     assert_eq!(run(&engine, "return {#KEYS, #ARGV}"), "*2\r\n:0\r\n:0\r\n");
 }
 
+/// Runs that change the lists of keys and arguments in every way a script can.
+const CHANGES: [&str; 12] = [
+    "KEYS[1] = nil",
+    "KEYS[2] = 'mine'",
+    "KEYS[3] = 'mine' KEYS[4] = 'mine' KEYS[5] = 'mine'",
+    "KEYS.x = 1",
+    "KEYS.x = 1 KEYS.x = nil",
+    "table.insert(KEYS, 1, 'mine')",
+    "table.remove(ARGV)",
+    "ARGV[0] = 'mine'",
+    "setmetatable(KEYS, {__index = function() return 'mine' end})",
+    "setmetatable(ARGV, {__mode = 'kv'})",
+    "for i = 1, 100 do ARGV[i] = i end",
+    "table.sort(ARGV, function() error('x') end)",
+];
+
+/// What the lists look like: lengths, metatables, and every pair in the order of `pairs`, also once there
+/// is one more.
+const SHOW_LISTS: &str =
+    "local seen = {#KEYS, #ARGV, tostring(getmetatable(KEYS)), tostring(getmetatable(ARGV))}
+    local function show(list) for k, v in pairs(list) do table.insert(seen, k .. '=' .. v) end end
+    show(KEYS) show(ARGV) KEYS.x = 1 ARGV[7] = 1 ARGV[3] = 1 show(KEYS) show(ARGV) return seen";
+
+#[test]
+fn the_lists_of_a_run_are_as_if_they_were_new() {
+    let host = ServerHost::default();
+    let arguments: [&[&[u8]]; 5] = [
+        &[b"0"],
+        &[b"1", b"k", b"a"],
+        &[b"2", b"k", b"l", b"a", b"b"],
+        &[b"3", b"k", b"l", b"m", b"a", b"b", b"c", b"d"],
+        &[b"0", &[b'x'; 10_000]],
+    ];
+    let show = |engine: &Engine, at: usize| run_with(engine, &host, SHOW_LISTS, arguments[at]);
+    let fresh: Vec<_> = (0..arguments.len()).map(|at| show(&engine(), at)).collect();
+    let engine = engine();
+    for change in CHANGES {
+        for before in arguments {
+            for (at, expected) in fresh.iter().enumerate() {
+                run_with(&engine, &host, change, before);
+                assert_eq!(show(&engine, at), *expected, "{change}");
+                assert_eq!(show(&engine, at), *expected, "{change}, then another run");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_function_keeps_the_lists_it_hands_on() {
+    let ways = [
+        "kept = kept or keys",
+        "kept = kept or args",
+        "local mine = keys kept = kept or mine",
+        "kept = kept or {keys}",
+        "kept = kept or {list = args}",
+        "kept = kept or function() return keys[1] end",
+        "kept = kept or function() return function() keys = keys return keys[1] end end",
+        "local function keep(list) kept = kept or list end keep(keys)",
+        "kept = kept or (function(...) return (select(2, ...)) end)(1, args)",
+        "kept = kept or ({[keys] = keys})",
+        "kept = kept or setmetatable({}, {__index = function(_, list) return list end})[args]",
+        "kept = kept or (setmetatable({}, {__concat = function(_, list) return list end}) .. keys)",
+        "kept = kept or (setmetatable({}, {__add = function(_, list) return list end}) + keys)",
+        "kept = kept or (keys and args)",
+        "kept = kept or (nil or keys)",
+        "for _, list in ipairs({keys}) do kept = kept or list end",
+        "kept = kept or coroutine.wrap(function() return keys end)()",
+        "if not kept then keys.self = keys kept = keys.self end",
+    ];
+    let find = "local function find(value)
+        if type(value) == 'function' then return find(value()) end
+        if type(value) ~= 'table' then return value end
+        local key, inner = next(value)
+        return find(type(key) == 'table' and key or inner)
+    end";
+    for way in ways {
+        let engine = engine();
+        let code = format!(
+            "#!lua name=l\nlocal kept\n{find}\nredis.register_function('f', function(keys, args)
+                {way} return find(kept) end)"
+        );
+        assert_eq!(load(&engine, &code, false), "l", "{way}");
+        let first = call_with(&engine, "f", &[b"1", b"one", b"one"]);
+        assert_eq!(first, "$3\r\none\r\n", "{way}");
+        assert_eq!(call_with(&engine, "f", &[b"1", b"two", b"two"]), first, "{way}");
+    }
+}
+
+#[test]
+fn a_function_finds_its_lists_new() {
+    let changes = [
+        "",
+        "keys[1] = nil",
+        "keys[9] = 1",
+        "args.x = 1",
+        "keys = args",
+        "keys = nil args[1] = 'x'",
+        "setmetatable(keys, {__len = 1})",
+        "error(args)",
+    ];
+    let show = "#!lua name=s\nredis.register_function('s', function(keys, args)
+        local one, two, three = keys[1], keys[2], args[1]
+        return {#keys, one or 'none', two or 'none', #args, three or 'none', args.x or 'none'} end)";
+    let lists: [&[&[u8]]; 4] =
+        [&[b"0"], &[b"1", b"k", b"a"], &[b"2", b"k", b"l"], &[b"3", b"k", b"l", b"m", b"a"]];
+    let fresh = |list| {
+        let engine = engine();
+        load(&engine, show, false);
+        call_with(&engine, "s", list)
+    };
+    let engine = engine();
+    load(&engine, show, false);
+    for change in changes {
+        let code = format!(
+            "#!lua name=c\nredis.register_function('c', function(keys, args) {change} end)"
+        );
+        assert_eq!(load(&engine, &code, true), "c", "{change}");
+        for before in lists {
+            for list in lists {
+                call_with(&engine, "c", before);
+                assert_eq!(call_with(&engine, "s", list), fresh(list), "{change}");
+            }
+        }
+    }
+}
+
 #[test]
 fn log_lines_reach_the_server() {
     let host = ServerHost::default();
@@ -485,9 +611,13 @@ fn load(engine: &Engine, code: &str, replace: bool) -> String {
 
 /// Calls a function without keys and arguments; gives the reply as a RESP2 client reads it.
 fn call(engine: &Engine, name: &str) -> String {
+    call_with(engine, name, &[b"0"])
+}
+
+/// Calls a function with keys and arguments; gives the reply as a RESP2 client reads it.
+fn call_with(engine: &Engine, name: &str, arguments: &[&[u8]]) -> String {
     let mut reply = Encoder::new(RespVersion::Resp2);
-    let call =
-        FunctionCall { name: name.as_bytes(), arguments: &[b"0"], access: Access::ReadWrite };
+    let call = FunctionCall { name: name.as_bytes(), arguments, access: Access::ReadWrite };
     match engine.call_function(&ServerHost::default(), call, &mut reply) {
         Ok(()) => String::from_utf8_lossy(&reply.out).into_owned(),
         Err(error) => format!("-{}", String::from_utf8_lossy(error.line())),

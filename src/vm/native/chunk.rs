@@ -4,11 +4,33 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi;
 
+use super::stack::Stack;
 use super::state::State;
+use super::sys;
 
 /// A compiled function, kept by the VM it was compiled in until it is released there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FunctionRef(pub(super) c_int);
+pub struct FunctionRef(pub(super) c_int, pub(super) Lends);
+
+/// Which lists a function may be called with again and again: those it cannot hand on to anything that is
+/// still there after the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lends {
+    pub(super) keys: bool,
+    pub(super) args: bool,
+}
+
+impl Lends {
+    /// A script's: nothing of a script but its replies is there after a run.
+    const SCRIPT: Self = Self { keys: true, args: true };
+
+    /// Those of the function on top.
+    pub(super) fn of(stack: &Stack<'_>) -> Self {
+        // SAFETY: callers have a function on top.
+        let handed_on = unsafe { sys::redlua_handson(stack.raw(), -1) };
+        Self { keys: handed_on & 1 == 0, args: handed_on & 2 == 0 }
+    }
+}
 
 /// Why source was not compiled.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +54,8 @@ impl State {
         self.with_stack(|stack| match status {
             ffi::LUA_OK => {
                 // SAFETY: the function is on top; the allocator does not fail.
-                Ok(FunctionRef(unsafe { ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX) }))
+                let anchor = unsafe { ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX) };
+                Ok(FunctionRef(anchor, Lends::SCRIPT))
             }
             ffi::LUA_ERRMEM => {
                 stack.pop(1);

@@ -48,10 +48,14 @@ impl State {
             stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
             stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
             if self.anchors.functions.is_some() {
-                push_list(stack, inputs.keys);
-                push_list(stack, inputs.args);
+                let [keys, args] = self.anchors.lists;
+                let lent = function.1;
+                let keys = (lent.keys && is_small(inputs.keys)).then_some(keys);
+                let args = (lent.args && is_small(inputs.args)).then_some(args);
+                push_list(stack, inputs.keys, keys);
+                push_list(stack, inputs.args, args);
             } else {
-                self.set_globals(stack, Some(inputs));
+                self.set_globals(stack, inputs);
             }
             if self.shared().is_over_limit() {
                 stack.collect();
@@ -70,8 +74,9 @@ impl State {
                 _ => Err(InvokeError::Script(failure(stack, run))),
             };
             stack.set_top(0);
-            if self.anchors.functions.is_none() {
-                self.set_globals(stack, None);
+            if self.anchors.functions.is_none() && !(is_small(inputs.keys) && is_small(inputs.args))
+            {
+                self.set_globals(stack, Inputs { keys: &[], args: &[] });
             }
             self.tidy(stack);
             drop(guard);
@@ -79,24 +84,26 @@ impl State {
         })
     }
 
-    /// Sets the globals `KEYS` and `ARGV`, or clears them so that nothing is left for the next script.
-    fn set_globals(&self, stack: &mut Stack<'_>, inputs: Option<Inputs<'_>>) {
-        // SAFETY: the globals are a table.
-        unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 0) };
-        let lists = [
-            (self.anchors.keys, inputs.map(|inputs| inputs.keys)),
-            (self.anchors.argv, inputs.map(|inputs| inputs.args)),
-        ];
-        for (name, list) in lists {
-            stack.push_item(ffi::LUA_REGISTRYINDEX, name);
-            match list {
-                Some(items) => push_list(stack, items),
-                None => stack.push_nil(),
+    /// Sets the globals `KEYS` and `ARGV`.
+    ///
+    /// They stay until the next run: nothing looks at them in between.
+    fn set_globals(&self, stack: &mut Stack<'_>, inputs: Inputs<'_>) {
+        let [keys, argv] = self.anchors.lists;
+        let lists =
+            [(self.anchors.keys, inputs.keys, keys), (self.anchors.argv, inputs.args, argv)];
+        for (name, items, anchor) in lists {
+            if push_list(stack, items, Some(anchor)) == List::Used {
+                stack.pop(1);
+                continue;
             }
+            // SAFETY: the globals are a table.
+            unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 0) };
+            stack.push_item(ffi::LUA_REGISTRYINDEX, name);
+            stack.insert(-2);
             stack.raw_set(ffi::LUA_GLOBALSINDEX);
+            // SAFETY: as above.
+            unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 1) };
         }
-        // SAFETY: as above.
-        unsafe { sys::lua_enablereadonlytable(stack.raw(), ffi::LUA_GLOBALSINDEX, 1) };
     }
 
     /// Makes the state usable again after a run that may have been ended before its time.
@@ -127,15 +134,47 @@ impl State {
     }
 }
 
-/// Pushes a list of strings, with the room it has on the host.
-fn push_list(stack: &mut Stack<'_>, items: &[&[u8]]) {
+/// Whether a list takes so little memory that it may be kept between runs.
+fn is_small(items: &[&[u8]]) -> bool {
+    items.len() <= 64 && items.iter().map(|item| item.len()).sum::<usize>() <= 4096
+}
+
+/// Where a list comes from.
+#[derive(PartialEq, Eq)]
+enum List {
+    /// It was made for an earlier run.
+    Used,
+    Fresh,
+}
+
+/// Pushes a list of strings, with the room it has on the host: the one under `anchor`, where it is as that
+/// run found it, or one that takes its place.
+fn push_list(stack: &mut Stack<'_>, items: &[&[u8]], anchor: Option<c_int>) -> List {
     let room =
         if stack.shared().dialect.is(Hosts::Valkey) { items.len() } else { grown(items.len()) };
-    stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
-    for (item, position) in items.iter().zip(1..) {
-        stack.push_bytes(item);
-        stack.set_item(-2, position);
+    let room = c_int::try_from(room).unwrap_or(0);
+    let len = c_int::try_from(items.len()).unwrap_or(0);
+    let mut list = List::Fresh;
+    if let Some(anchor) = anchor {
+        stack.push_item(ffi::LUA_REGISTRYINDEX, anchor);
+        if stack.is_bare_list(-1, room) {
+            list = List::Used;
+            stack.cut_list(-1, len);
+        } else {
+            stack.pop(1);
+        }
     }
+    if list == List::Fresh {
+        stack.push_sized_table(room, 0);
+        if let Some(anchor) = anchor {
+            stack.push_copy(-1);
+            stack.set_item(ffi::LUA_REGISTRYINDEX, anchor);
+        }
+    }
+    for (item, place) in items.iter().zip(0..) {
+        stack.append_bytes(-1, place, item);
+    }
+    list
 }
 
 /// The reply for the error object on top of the stack.

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use mlua::ffi;
 
-use super::chunk::{CompileError, FunctionRef};
+use super::chunk::{CompileError, FunctionRef, Lends};
 use super::error_value::until_nul;
 use super::invoke::{UNKNOWN, field};
 use super::stack::{Kind, Stack};
@@ -147,7 +147,8 @@ pub(crate) fn register(stack: &mut Stack<'_>, about: Registration) -> bool {
     if stack.shared().loading.borrow().is_none() {
         return false;
     }
-    let function = FunctionRef(stack.anchor());
+    let lends = Lends::of(stack);
+    let function = FunctionRef(stack.anchor(), lends);
     if let Some(loading) = stack.shared().loading.borrow_mut().as_mut() {
         loading.names.insert(about.name.clone());
         loading.functions.push(Registered { about, function });

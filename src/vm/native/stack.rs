@@ -350,6 +350,20 @@ impl<'vm> Stack<'vm> {
         unsafe { sys::redlua_fitlist(self.l, table, room) };
     }
 
+    /// Whether the table at `index` is as one made with room for `room` items.
+    #[inline]
+    pub(super) fn is_bare_list(&self, index: c_int, room: c_int) -> bool {
+        // SAFETY: callers name a table.
+        unsafe { sys::redlua_isbarelist(self.l, index, room) != 0 }
+    }
+
+    /// Clears what the list at `index` has behind its first `len` items.
+    #[inline]
+    pub(super) fn cut_list(&mut self, index: c_int, len: c_int) {
+        // SAFETY: callers name such a list.
+        unsafe { sys::redlua_cutlist(self.l, index, len) };
+    }
+
     /// Whether the run must end now: natives that may take long ask from time to time, and on true
     /// return [`Raised`] with any value on top.
     #[inline]

@@ -25,6 +25,8 @@ pub(super) struct Anchors {
     /// The names `KEYS` and `ARGV`.
     pub(super) keys: c_int,
     pub(super) argv: c_int,
+    /// The lists that runs get again and again.
+    pub(super) lists: [c_int; 2],
     /// What a state for functions has besides.
     pub(super) functions: Option<FunctionGlobals>,
 }
@@ -83,6 +85,11 @@ impl State {
         state.shared.text.set(text);
         state.anchors.keys = state.anchor_bytes(b"KEYS");
         state.anchors.argv = state.anchor_bytes(b"ARGV");
+        state.anchors.lists = [(); 2].map(|()| {
+            // With room for a field it is no list yet, so the first run makes one.
+            state.with_stack(|stack| stack.push_sized_table(0, 1));
+            state.anchor()
+        });
         state
     }
 

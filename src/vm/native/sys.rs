@@ -31,6 +31,13 @@ unsafe extern "C-unwind" {
     );
     /// Gives the array part of the table at `idx` room for `room` items, which are all it has.
     pub fn redlua_fitlist(l: *mut lua_State, idx: c_int, room: c_int);
+    /// Whether the table at `idx` is as one made with room for `room` items: nothing but items, no
+    /// metatable, not read-only.
+    pub fn redlua_isbarelist(l: *mut lua_State, idx: c_int, room: c_int) -> c_int;
+    /// Clears the items behind the first `len` of such a list.
+    pub fn redlua_cutlist(l: *mut lua_State, idx: c_int, len: c_int);
+    /// Which of its first two parameters the function at `idx` may hand on to what outlives a call, as bits.
+    pub fn redlua_handson(l: *mut lua_State, idx: c_int) -> c_int;
     /// Pushes a table that has the keys of `table` where `table` has them, with the value false.
     pub fn redlua_pushlike(l: *mut lua_State, table: *const c_void);
     /// Pops a value, which becomes that of the pair at `place` in the table at `idx`.

@@ -15,6 +15,7 @@
 #include "lgc.h"
 #include "lmem.h"
 #include "lobject.h"
+#include "lopcodes.h"
 #include "lstate.h"
 #include "lstring.h"
 #include "ltable.h"
@@ -97,6 +98,63 @@ LUA_API void redlua_appendstring (lua_State *L, int index, int len,
 
 LUA_API void redlua_fitlist (lua_State *L, int index, int room) {
   luaH_resizearray(L, tableat(L, index), room);
+}
+
+
+LUA_API int redlua_isbarelist (lua_State *L, int index, int room) {
+  const Table *t = tableat(L, index);
+  return t->sizearray == room && t->node == &redluaH_dummynode &&
+         t->metatable == NULL && !t->readonly;
+}
+
+
+LUA_API void redlua_cutlist (lua_State *L, int index, int len) {
+  Table *t = tableat(L, index);
+  for (; len < t->sizearray; len++)
+    setnilvalue(&t->array[len]);
+}
+
+
+/* Whether `i` may hand on the value of register `reg`. What uses a range of
+   registers from A on counts as doing so, where the exact end does not matter
+   to code that compilers make. */
+static int handson (Instruction i, int reg) {
+  int a = GETARG_A(i), b = GETARG_B(i), c = GETARG_C(i);
+  switch (GET_OPCODE(i)) {
+    case OP_LOADK: case OP_LOADBOOL: case OP_LOADNIL: case OP_GETUPVAL:
+    case OP_GETGLOBAL: case OP_NEWTABLE: case OP_NOT: case OP_LEN:
+    case OP_JMP: case OP_EQ: case OP_TEST: case OP_CLOSE: case OP_CLOSURE:
+      return 0;  /* the variables a closure takes follow as moves */
+    case OP_GETTABLE:
+      return c == reg;
+    case OP_MOVE: case OP_SELF: case OP_UNM: case OP_TESTSET:
+      return b == reg;
+    case OP_SETTABLE: case OP_ADD: case OP_SUB: case OP_MUL: case OP_DIV:
+    case OP_MOD: case OP_POW: case OP_LT: case OP_LE:
+      return b == reg || c == reg;
+    case OP_CONCAT:
+      return b <= reg && reg <= c;
+    case OP_SETGLOBAL: case OP_SETUPVAL:
+      return a == reg;
+    case OP_RETURN:
+      return a <= reg && b != 1 && (b == 0 || reg < a + b - 1);
+    default:
+      return a <= reg;
+  }
+}
+
+
+LUA_API int redlua_handson (lua_State *L, int index) {
+  const Closure *cl = cast(const Closure *, lua_topointer(L, index));
+  const Proto *p;
+  int found = 0;
+  int reg, pc;
+  if (cl->c.isC || cl->l.p->is_vararg) return 3;
+  p = cl->l.p;
+  for (reg = 0; reg < 2 && reg < p->numparams; reg++)
+    for (pc = 0; pc < p->sizecode; pc++)
+      if (handson(p->code[pc], reg)) found |= 1 << reg;
+  return found;
 }
 
 

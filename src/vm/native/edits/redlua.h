@@ -36,6 +36,18 @@ LUA_API void redlua_appendstring (lua_State *L, int index, int len,
    are all it has. */
 LUA_API void redlua_fitlist (lua_State *L, int index, int room);
 
+/* Whether the table at `index` is as one that was made with room for `room`
+   items: nothing but items, no metatable, not read-only. */
+LUA_API int redlua_isbarelist (lua_State *L, int index, int room);
+
+/* Clears the items behind the first `len` of such a list. */
+LUA_API void redlua_cutlist (lua_State *L, int index, int len);
+
+/* Which of its first two parameters the function at `index` may hand on to
+   anything that outlives a call: 1 for the first, 2 for the second, or both. A
+   parameter that is only indexed, measured or tested is not handed on. */
+LUA_API int redlua_handson (lua_State *L, int index);
+
 /* Pushes a table that has the keys of `table` where `table` has them, all with
    the value false. `table` has no array part, and only strings for keys. */
 LUA_API void redlua_pushlike (lua_State *L, const void *table);

@@ -23,6 +23,10 @@ LUAI_FUNC l_cold void redluaH_modified (lua_State *L);
   (l_unlikely((t)->readonly) ? redluaH_modified(L) : (void)0)
 
 
+/* The hash part of every table that has none. */
+extern const Node redluaH_dummynode;
+
+
 /* Answers a set interrupt flag. May raise, and may move the stack. */
 LUAI_FUNC l_cold void redluaD_interrupt (lua_State *L);
 
