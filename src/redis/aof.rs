@@ -31,7 +31,7 @@ unsafe extern "C" fn forked(
 ) {
     guard((), |module| {
         // A child that failed to save makes the server refuse writes.
-        module.writes_allowed.set(false);
+        module.writes.allowed.set(false);
         if subevent == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN
             && config::persists()
             && !module.engine.library_codes().is_empty()

@@ -1,6 +1,5 @@
 //! Loading and unloading the module.
 
-use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -10,7 +9,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleStrin
 use super::api::{self, api};
 use super::arguments::{self, Arguments};
 use super::facts::FactsCache;
-use super::global::{self, Module};
+use super::global::{self, Module, Writes};
 use super::persistence::{self, Loading};
 use super::user::StockCommands;
 use super::{aof, config, info, register, verdicts};
@@ -96,11 +95,12 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
         facts: FactsCache::default(),
         stock: StockCommands::new(),
         probe: CString::new(names::full("LUA.WRITEPROBE")).unwrap_or_default(),
-        writes_allowed: Cell::new(false),
+        writes: Writes::default(),
         busy_threshold: Cell::default(),
         loading: Loading::default(),
     };
     module.facts.fill(ctx);
+    module.stock.verdicts().prepare(ctx);
     // SAFETY: the module is being loaded, on the main thread.
     unsafe { global::install(module) };
     subscribe(ctx, raw::REDISMODULE_EVENT_MODULE_CHANGE, modules_changed);
@@ -128,17 +128,31 @@ pub(super) fn subscribe(ctx: *mut RedisModuleCtx, id: u64, callback: EventCallba
     unsafe { api!(SubscribeToServerEvent(ctx, event, Some(callback))) };
 }
 
-/// A setting of the server changed.
+/// A setting changed.
 unsafe extern "C" fn settings_changed(
     _ctx: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    // SAFETY: events come on the main thread, or on that of a child.
+    // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
-        module.writes_allowed.set(false);
+        module.writes.allowed.set(false);
+        module.writes.need_replicas.set(None);
         module.busy_threshold.set(None);
+    }
+}
+
+/// The event loop goes to sleep, which it does after it wrote to the append-only file, or wakes up.
+pub(super) unsafe extern "C" fn turned(
+    _ctx: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    // SAFETY: events come on the main thread.
+    if let Some(module) = unsafe { global::module() } {
+        module.writes.allowed.set(false);
     }
 }
 
@@ -151,7 +165,7 @@ unsafe extern "C" fn writes_may_be_refused(
 ) {
     // SAFETY: events come on the main thread, or on that of a child.
     if let Some(module) = unsafe { global::module() } {
-        module.writes_allowed.set(false);
+        module.writes.allowed.set(false);
     }
 }
 

@@ -19,14 +19,25 @@ pub(super) struct Module {
     pub(super) stock: StockCommands,
     /// The name of the command that tells whether writes are allowed.
     pub(super) probe: CString,
-    /// Whether writes were allowed when the server was last asked, and nothing happened since that could
-    /// change it, as far as events tell.
-    pub(super) writes_allowed: Cell<bool>,
+    /// What is known of whether the server takes writes.
+    pub(super) writes: Writes,
     /// The server's `busy-reply-threshold`, if it was asked since settings changed last; `None` inside for
     /// ever.
     pub(super) busy_threshold: Cell<Option<Option<Duration>>>,
     /// The load of a dataset that goes on.
     pub(super) loading: Loading,
+}
+
+/// Whether the server takes writes now.
+#[derive(Default)]
+pub(super) struct Writes {
+    /// They were allowed when the server was last asked, and nothing happened since that could change it, as
+    /// far as events tell.
+    pub(super) allowed: Cell<bool>,
+    /// The server wants replicas for them; `None` when it was not asked since its settings changed.
+    pub(super) need_replicas: Cell<Option<bool>>,
+    /// The turns of the server's event loop are reported.
+    pub(super) hears_of_turns: Cell<bool>,
 }
 
 struct Slot(UnsafeCell<Option<Module>>);

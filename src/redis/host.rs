@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::api::api;
 use super::call::{self, RawReply, Strings};
+use super::entry::{subscribe, turned};
 use super::global::Module;
 use super::master_link;
 use super::user::User;
@@ -24,8 +25,7 @@ use crate::resp::{ErrorReply, Token, Tokens};
 /// With any of these the server may refuse writes at any time.
 const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
     | raw::REDISMODULE_CTX_FLAGS_SLAVE
-    | raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE
-    | raw::REDISMODULE_CTX_FLAGS_AOF;
+    | raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
 
 /// The server, for one command of one client.
 pub struct RedisHost {
@@ -114,6 +114,24 @@ impl RedisHost {
         call::plain(self.ctx, c"CONFIG", &args, |proto| proto.ends_with(&end)).unwrap_or_default()
     }
 
+    /// Whether the server takes writes only while it has so many replicas.
+    fn needs_replicas(&self) -> bool {
+        let needs = &self.module.writes.need_replicas;
+        let ask = || !self.is_setting(b"min-replicas-to-write", b"0");
+        let answer = needs.get().unwrap_or_else(ask);
+        needs.set(Some(answer));
+        answer
+    }
+
+    /// Sees to it that `writes.allowed` falls when the append-only file may have become unwritable: it is
+    /// written between two turns of the server's event loop.
+    fn hear_of_aof(&self) {
+        let is_on = self.flags() & raw::REDISMODULE_CTX_FLAGS_AOF != 0;
+        if is_on && !self.module.writes.hears_of_turns.replace(true) {
+            subscribe(self.ctx, raw::REDISMODULE_EVENT_EVENTLOOP, turned);
+        }
+    }
+
     /// The server's refusal of `name` as a script's call, without the dash.
     fn refusal(&self, name: &CStr, modifiers: &[u8]) -> Option<ErrorReply> {
         // SAFETY: the context is live.
@@ -156,15 +174,16 @@ impl Host for RedisHost {
 
     fn unmet(&self, demand: Demand) -> Option<ErrorReply> {
         if demand.write {
+            let writes = &self.module.writes;
             let is_calm = self.flags() & UNCALM == 0;
-            if is_calm && self.module.writes_allowed.get() {
+            if is_calm && writes.allowed.get() {
                 return None;
             }
             let modifiers: &[u8] = if demand.memory { b"SME" } else { b"SE" };
             let Some(error) = self.refusal(&self.module.probe, modifiers) else {
                 // How many replicas there are changes without an event.
-                let depends_on_replicas = !self.is_setting(b"min-replicas-to-write", b"0");
-                self.module.writes_allowed.set(is_calm && !depends_on_replicas);
+                writes.allowed.set(is_calm && !self.needs_replicas());
+                self.hear_of_aof();
                 return None;
             };
             let stale = error.line().starts_with(b"MASTERDOWN");

@@ -59,6 +59,11 @@ impl Default for Verdicts {
 }
 
 impl Verdicts {
+    /// Asks what must be known before a grant is kept, so that no statistics of clients' commands show it.
+    pub(super) fn prepare(&self, ctx: *mut RedisModuleCtx) {
+        self.sees_all(ctx);
+    }
+
     /// Whether the client may run the command at place `index`, as far as is known.
     #[inline]
     pub(super) fn holds(&self, client: u64, index: usize) -> bool {

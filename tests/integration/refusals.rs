@@ -185,7 +185,13 @@ fn a_full_disk_under_the_append_only_file() {
         .config("appendfsync", "everysec")
         .start();
     let mut client = server.client();
+    // Nothing was written yet, so writes are allowed, which a module could go on to believe.
+    for _ in 0..3 {
+        assert_eq!(client.lua("#!lua\nreturn 1"), ":1");
+    }
     client.cmd(&["SET", "k", "value"]);
+    let reply = client.lua("#!lua\nreturn 1");
+    assert!(reply.starts_with("-MISCONF Errors writing to the AOF file"), "{reply}");
     wait_until("the failure", || client.info("aof_last_write_status") == "err");
     let all = compare(&mut client);
     expect(&all, &["-MISCONF Errors writing to the AOF file: No space left on device"]);
