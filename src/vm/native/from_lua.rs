@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use super::error_value::until_nul;
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, ReplyField, Stack};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink, RespVersion};
 use crate::vm::number;
@@ -74,19 +74,22 @@ impl<S: ReplySink> Writer<'_, '_, S> {
 
     /// Sends the table on top: as the type one of its fields names, or as a list.
     fn table(&mut self) -> Written {
-        if self.field(b"err", Kind::String) {
+        if !self.stack.has_fields(-1) {
+            return self.list();
+        }
+        if self.field(ReplyField::Err, Kind::String) {
             self.sink.error(until_nul(self.stack.bytes(-1).unwrap_or_default()));
-        } else if self.field(b"ok", Kind::String) {
+        } else if self.field(ReplyField::Ok, Kind::String) {
             self.sink.status(until_nul(self.stack.bytes(-1).unwrap_or_default()));
-        } else if self.field(b"double", Kind::Number) {
+        } else if self.field(ReplyField::Double, Kind::Number) {
             self.sink.double(self.stack.number(-1).unwrap_or_default());
-        } else if self.field(b"big_number", Kind::String) {
+        } else if self.field(ReplyField::BigNumber, Kind::String) {
             self.sink.big_number(self.stack.bytes(-1).unwrap_or_default());
         } else if self.verbatim() {
             return Ok(());
-        } else if self.field(b"map", Kind::Table) {
+        } else if self.field(ReplyField::Map, Kind::Table) {
             self.map()?;
-        } else if self.field(b"set", Kind::Table) {
+        } else if self.field(ReplyField::Set, Kind::Table) {
             self.set()?;
         } else {
             return self.list();
@@ -96,8 +99,8 @@ impl<S: ReplySink> Writer<'_, '_, S> {
     }
 
     /// Pushes a field of the table on top if it has that type.
-    fn field(&mut self, name: &[u8], kind: Kind) -> bool {
-        let found = self.stack.push_field(-1, name) == kind;
+    fn field(&mut self, name: ReplyField, kind: Kind) -> bool {
+        let found = self.stack.push_reply_field(-1, name) == kind;
         if !found {
             self.stack.pop(1);
         }
@@ -106,7 +109,7 @@ impl<S: ReplySink> Writer<'_, '_, S> {
 
     /// Sends the table on top as a verbatim string if it is one.
     fn verbatim(&mut self) -> bool {
-        if !self.field(b"verbatim_string", Kind::Table) {
+        if !self.field(ReplyField::Verbatim, Kind::Table) {
             return false;
         }
         let format = self.stack.push_field(-1, b"format");

@@ -47,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) collector_touched: Cell<bool>,
     /// The registry reference that keeps the text a native function reads.
     pub(super) text: Cell<c_int>,
+    /// Where the names of [`super::stack::ReplyField`] lie, which the VM keeps.
+    pub(super) reply_fields: Cell<[*const c_void; 7]>,
+    /// A table with the one field `ok`, which the VM keeps.
+    pub(super) status_model: Cell<*const c_void>,
     /// What a library registered that is being loaded.
     pub(crate) loading: RefCell<Option<Loading>>,
     /// A script changed settings that other scripts share.
@@ -85,6 +89,8 @@ impl Shared {
             poisoned: Cell::new(false),
             collector_touched: Cell::new(false),
             text: Cell::default(),
+            reply_fields: Cell::new([ptr::null(); 7]),
+            status_model: Cell::new(ptr::null()),
             loading: RefCell::default(),
             settings_touched: Cell::new(false),
             json: Cell::default(),

@@ -55,6 +55,24 @@ pub(crate) struct Stack<'vm> {
     shared: &'vm Shared,
 }
 
+/// The fields by which a table is known as a reply of a certain type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplyField {
+    Err,
+    Ok,
+    Double,
+    BigNumber,
+    Verbatim,
+    Map,
+    Set,
+}
+
+impl ReplyField {
+    /// Their names, in their order.
+    pub(super) const NAMES: [&[u8]; 7] =
+        [b"err", b"ok", b"double", b"big_number", b"verbatim_string", b"map", b"set"];
+}
+
 /// What a userdata of ours holds, behind the type by which it is known.
 #[repr(C)]
 struct Data<T> {
@@ -348,6 +366,31 @@ impl<'vm> Stack<'vm> {
     pub(crate) fn fit_list(&mut self, table: c_int, room: c_int) {
         // SAFETY: callers name such a table.
         unsafe { sys::redlua_fitlist(self.l, table, room) };
+    }
+
+    /// Whether the table at `index` has anything but items.
+    #[inline]
+    pub(super) fn has_fields(&self, index: c_int) -> bool {
+        // SAFETY: callers name a table.
+        unsafe { sys::redlua_hasfields(self.l, index) != 0 }
+    }
+
+    /// As [`Stack::push_field`], with a name of replies.
+    #[inline]
+    pub(super) fn push_reply_field(&mut self, table: c_int, name: ReplyField) -> Kind {
+        let name = self.shared.reply_fields.get()[name as usize];
+        // SAFETY: callers name a table, and the VM keeps the string as long as it lives.
+        Kind::of(unsafe { sys::redlua_pushknown(self.l, table, name) })
+    }
+
+    /// Pushes `{ok = line}`.
+    pub(super) fn push_status(&mut self, line: &[u8]) {
+        // SAFETY: the VM keeps the model, which is such a table; the allocator does not fail.
+        unsafe { sys::redlua_pushlike(self.l, self.shared.status_model.get()) };
+        // SAFETY: a table with one pair is on top.
+        unsafe {
+            sys::redlua_setpairstring(self.l, -1, 0, line.as_ptr().cast(), line.len());
+        };
     }
 
     /// Whether the table at `index` is as one made with room for `room` items.

@@ -6,7 +6,7 @@ use mlua::ffi;
 
 use super::chunk::FunctionRef;
 use super::memory::{Shared, allocate};
-use super::stack::{Kind, Stack};
+use super::stack::{Kind, ReplyField, Stack};
 use super::sys;
 use crate::dialect::Hosts;
 
@@ -83,6 +83,7 @@ impl State {
         state.replace_builtins();
         let text = state.anchor_bytes(b"");
         state.shared.text.set(text);
+        state.keep_reply_fields();
         state.anchors.keys = state.anchor_bytes(b"KEYS");
         state.anchors.argv = state.anchor_bytes(b"ARGV");
         state.anchors.lists = [(); 2].map(|()| {
@@ -137,6 +138,26 @@ impl State {
     fn anchor_bytes(&mut self, bytes: &[u8]) -> c_int {
         self.with_stack(|stack| stack.push_bytes(bytes));
         self.anchor()
+    }
+
+    /// Keeps the names that replies are known by, and a model of a status.
+    fn keep_reply_fields(&self) {
+        self.with_stack(|stack| {
+            let names = ReplyField::NAMES.map(|name| {
+                stack.push_bytes(name);
+                // SAFETY: a string is on top.
+                let place = unsafe { sys::redlua_nameat(stack.raw(), -1) };
+                stack.anchor();
+                place
+            });
+            self.shared.reply_fields.set(names);
+            stack.push_table();
+            stack.push_boolean(false);
+            stack.set_field(-2, b"ok");
+            // SAFETY: a table is on top.
+            self.shared.status_model.set(unsafe { ffi::lua_topointer(stack.raw(), -1) });
+            stack.anchor();
+        });
     }
 
     /// Keeps every global whose name `keeps` accepts and drops the others.

@@ -40,6 +40,12 @@ unsafe extern "C-unwind" {
     pub fn redlua_handson(l: *mut lua_State, idx: c_int) -> c_int;
     /// Pushes a table that has the keys of `table` where `table` has them, with the value false.
     pub fn redlua_pushlike(l: *mut lua_State, table: *const c_void);
+    /// Whether the table at `idx` has anything but items.
+    pub fn redlua_hasfields(l: *mut lua_State, idx: c_int) -> c_int;
+    /// Pushes the value under the string at `name` in the table at `idx` and gives its type.
+    pub fn redlua_pushknown(l: *mut lua_State, idx: c_int, name: *const c_void) -> c_int;
+    /// Where the string at `idx`, counted from the top, lies.
+    pub fn redlua_nameat(l: *mut lua_State, idx: c_int) -> *const c_void;
     /// Pops a value, which becomes that of the pair at `place` in the table at `idx`.
     pub fn redlua_setpair(l: *mut lua_State, idx: c_int, place: c_int);
     /// As `redlua_setpair`, with a number.

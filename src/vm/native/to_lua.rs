@@ -44,7 +44,7 @@ fn push_next(stack: &mut Stack<'_>, tokens: &mut Tokens<'_>, depth: usize) -> Re
         Token::NullBulk | Token::NullArray => stack.push_boolean(false),
         Token::Null | Token::Malformed => stack.push_nil(),
         Token::Boolean(value) => stack.push_boolean(value),
-        Token::Status(line) => push_named(stack, b"ok", |stack| stack.push_bytes(line)),
+        Token::Status(line) => stack.push_status(line),
         Token::Double(value) => push_named(stack, b"double", |stack| stack.push_number(value)),
         Token::BigNumber(digits) => {
             push_named(stack, b"big_number", |stack| stack.push_bytes(digits));
@@ -140,10 +140,20 @@ fn push_list(
         look(stack, room.saturating_mul(SLOT))?;
     }
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
-    for position in 1..=c_int::try_from(len).unwrap_or(c_int::MAX) {
-        check(stack, position as usize)?;
-        push_next(stack, tokens, depth + 1)?;
-        stack.set_item(-2, position);
+    for place in 0..c_int::try_from(len).unwrap_or(c_int::MAX) {
+        check(stack, place as usize)?;
+        let mut ahead = tokens.clone();
+        match ahead.next() {
+            // Most lists have nothing but strings, which need not go over the stack.
+            Token::Bulk(bytes) => {
+                stack.append_bytes(-1, place, bytes);
+                *tokens = ahead;
+            }
+            _ => {
+                push_next(stack, tokens, depth + 1)?;
+                stack.set_item(-2, place + 1);
+            }
+        }
     }
     Ok(())
 }

@@ -184,6 +184,24 @@ LUA_API void redlua_pushlike (lua_State *L, const void *table) {
 }
 
 
+LUA_API int redlua_hasfields (lua_State *L, int index) {
+  return tableat(L, index)->node != &redluaH_dummynode;
+}
+
+
+LUA_API int redlua_pushknown (lua_State *L, int index, const void *name) {
+  Table *t = tableat(L, index);
+  setobj2s(L, L->top, luaH_getstr(t, rawgco2ts(cast(GCObject *, name))));
+  L->top++;
+  return ttype(L->top - 1);
+}
+
+
+LUA_API const void *redlua_nameat (lua_State *L, int index) {
+  return gcvalue(L->top + index);
+}
+
+
 LUA_API void redlua_setpair (lua_State *L, int index, int place) {
   Table *t = tableat(L, index);
   L->top--;

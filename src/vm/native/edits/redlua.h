@@ -52,6 +52,16 @@ LUA_API int redlua_handson (lua_State *L, int index);
    the value false. `table` has no array part, and only strings for keys. */
 LUA_API void redlua_pushlike (lua_State *L, const void *table);
 
+/* Whether the table at `index` has anything but items. */
+LUA_API int redlua_hasfields (lua_State *L, int index);
+
+/* Pushes the value under the string at `name` in the table at `index`, without
+   metamethods, and gives its type. There must be room. */
+LUA_API int redlua_pushknown (lua_State *L, int index, const void *name);
+
+/* Where the string at `index`, counted from the top, lies. */
+LUA_API const void *redlua_nameat (lua_State *L, int index);
+
 /* Pops a value that is not nil, which becomes the value of the pair at `place`
    in the hash part of the table at `index`. */
 LUA_API void redlua_setpair (lua_State *L, int index, int place);
