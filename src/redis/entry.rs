@@ -1,5 +1,6 @@
 //! Loading and unloading the module.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::ptr;
