@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::request::{self, NOTHING, integer};
 use super::state::Engine;
+use crate::config;
 use crate::host::{Host, ServerHost};
 use crate::policy::admission::{Access, Grant, admit};
 use crate::policy::key_slot::key_slot;
@@ -17,8 +18,8 @@ use crate::policy::{Demand, RunState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::library::{self, LibraryError, is_valid_name};
-use crate::script::wrapped;
 use crate::script::{RunLimits, ScriptFlags};
+use crate::script::{payload, wrapped};
 use crate::vm::{
     CompileError, FunctionRef, LoadError, Registered, Registration, RunContext, RunName, Vm, Watch,
     invalid_name,
@@ -345,6 +346,29 @@ impl Engine {
                 Err(ErrorReply::new(&LIBRARY_MEMORY, self.dialect))
             }
         }
+    }
+
+    /// Loads those libraries of a payload of stock's whose names are free; gives their names, and the names of
+    /// those that could not be loaded, each with the reason.
+    pub fn import_missing(
+        &self,
+        host: &ServerHost,
+        payload: &[u8],
+    ) -> (Vec<String>, Vec<(String, ErrorReply)>) {
+        let (mut copied, mut refused) = (Vec::new(), Vec::new());
+        let texts = payload::restore(payload, self.dialect.rdb_version(), config::memory_limit());
+        for text in texts.into_iter().flatten().flatten() {
+            let Ok(metadata) = library::metadata(&text) else { continue };
+            if self.libraries.borrow().by_name.contains_key(&metadata.name) {
+                continue;
+            }
+            let name = String::from_utf8_lossy(&metadata.name).into_owned();
+            match self.load_library(host, &text, false) {
+                Ok(_) => copied.push(name),
+                Err(error) => refused.push((name, error)),
+            }
+        }
+        (copied, refused)
     }
 
     /// Deletes a library.

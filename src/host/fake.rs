@@ -117,6 +117,8 @@ impl Host for FakeHost {
         Ok(Vec::new())
     }
 
+    fn drop_stock_libraries(&self, _: Option<&[u8]>) {}
+
     fn command(&self) -> Vec<Vec<u8>> {
         vec![b"LUA.EVAL".to_vec()]
     }

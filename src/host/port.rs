@@ -107,6 +107,9 @@ pub trait Host {
     /// The server's, if it refuses the command.
     fn stock_libraries(&self) -> Result<Vec<u8>, ErrorReply>;
 
+    /// Has the server's own engine forget a library, if it has it, or all of them.
+    fn drop_stock_libraries(&self, name: Option<&[u8]>);
+
     /// The command that is running, as the client gave it.
     fn command(&self) -> Vec<Vec<u8>>;
 

@@ -67,6 +67,8 @@ required! {
     RedisModule_CallReplyProto,
     RedisModule_Calloc,
     RedisModule_CommandFilterArgGet,
+    RedisModule_CommandFilterArgReplace,
+    RedisModule_CommandFilterArgsCount,
     RedisModule_CreateCommand,
     RedisModule_CreateDataType,
     RedisModule_CreateModuleUser,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::api::api;
-use super::call;
+use super::{call, global, takeover};
 use crate::config::{CONFIGS, ConfigSpec, Unit, Value};
 
 /// Registers all settings and takes the values that the configuration file and the load's arguments give
@@ -141,7 +141,12 @@ fn get(spec: &ConfigSpec) -> i64 {
 
 fn set(spec: &ConfigSpec, value: i64) -> c_int {
     match spec.value {
-        Value::Own(own) => own.store(value, Ordering::Relaxed),
+        Value::Own(own) => {
+            let begins = own.swap(value, Ordering::Relaxed) == 0 && spec.name == c"takeover";
+            if begins && value != 0 && LOADED.load(Ordering::Relaxed) {
+                begin_takeover();
+            }
+        }
         // The server sets what the configuration file does not name to its default: to what was so far.
         Value::Server(_) if value == spec.default && !LOADED.load(Ordering::Relaxed) => {}
         Value::Server(name) => {
@@ -152,4 +157,12 @@ fn set(spec: &ConfigSpec, value: i64) -> c_int {
         }
     }
     OK
+}
+
+/// Begins a takeover on a server that runs.
+fn begin_takeover() {
+    // SAFETY: settings change on the main thread.
+    if let Some(module) = unsafe { global::module() } {
+        takeover::begin(SERVER.load(Ordering::Relaxed), module);
+    }
 }

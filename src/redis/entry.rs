@@ -12,8 +12,9 @@ use super::arguments::{self, Arguments};
 use super::facts::FactsCache;
 use super::global::{self, Module, Writes};
 use super::persistence::{self, Loading};
+use super::takeover::{self, Counterparts};
 use super::user::StockCommands;
-use super::{aof, config, info, register, verdicts};
+use super::{aof, config, filter, info, register};
 use crate::dialect::{Dialect, Flavour, version};
 use crate::engine::{self, Engine};
 use crate::names;
@@ -89,12 +90,13 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     info::register(ctx);
     persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     aof::register(ctx);
-    verdicts::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
+    filter::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     let module = Module {
         engine: Engine::new(dialect)
             .map_err(|error| format!("no thread for its clock: {error}"))?,
         facts: FactsCache::default(),
         stock: StockCommands::new(),
+        counterparts: Counterparts::new(),
         probe: CString::new(names::full("LUA.WRITEPROBE")).unwrap_or_default(),
         writes: Writes::default(),
         busy_threshold: Cell::default(),
@@ -110,6 +112,10 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     subscribe(ctx, raw::REDISMODULE_EVENT_CONFIG, settings_changed);
     subscribe(ctx, raw::REDISMODULE_EVENT_PERSISTENCE, writes_may_be_refused);
     subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, ticked);
+    // SAFETY: the module is being loaded, on the main thread.
+    if let Some(module) = unsafe { global::module() } {
+        takeover::begin(ctx, module);
+    }
     log(
         ctx,
         c"notice",

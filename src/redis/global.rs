@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::facts::FactsCache;
 use super::persistence::Loading;
+use super::takeover::Counterparts;
 use super::user::StockCommands;
 use crate::engine::Engine;
 
@@ -17,6 +18,8 @@ pub(super) struct Module {
     pub(super) facts: FactsCache,
     /// The stock commands whose permission a caller needs too.
     pub(super) stock: StockCommands,
+    /// The stock commands that lead to the module's during a takeover.
+    pub(super) counterparts: Counterparts,
     /// The name of the command that tells whether writes are allowed.
     pub(super) probe: CString,
     /// What is known of whether the server takes writes.

@@ -308,6 +308,14 @@ impl Host for RedisHost {
         }
     }
 
+    fn drop_stock_libraries(&self, name: Option<&[u8]>) {
+        let words: SmallVec<[&[u8]; 2]> = match name {
+            Some(name) => [&b"DELETE"[..], name].into_iter().collect(),
+            None => [&b"FLUSH"[..]].into_iter().collect(),
+        };
+        call::plain(self.ctx, c"FUNCTION", &words, |_| ());
+    }
+
     fn command(&self) -> Vec<Vec<u8>> {
         // SAFETY: the arguments outlive the host.
         let argv = unsafe { &*self.argv };

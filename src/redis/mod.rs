@@ -10,6 +10,7 @@ mod config;
 mod dispatch;
 mod entry;
 mod facts;
+mod filter;
 mod global;
 mod host;
 mod info;
@@ -17,6 +18,7 @@ mod master_link;
 mod persistence;
 mod register;
 mod reply;
+mod takeover;
 mod user;
 mod verdicts;
 

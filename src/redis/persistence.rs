@@ -17,6 +17,7 @@ use super::api::api;
 use super::entry::{log, subscribe};
 use super::global::{self, Module};
 use super::host::RedisHost;
+use super::takeover;
 use crate::config;
 use crate::engine::{RestorePolicy, StagedLibraries};
 use crate::names;
@@ -348,6 +349,9 @@ unsafe extern "C" fn loads(
         }
         if replaces.get() {
             drop_all(ctx, module);
+        }
+        if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+            takeover::begin(ctx, module);
         }
     });
 }

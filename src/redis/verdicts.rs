@@ -5,11 +5,10 @@
 
 use std::cell::Cell;
 
-use redis_module::raw::{self, RedisModuleCommandFilterCtx, RedisModuleCtx};
+use redis_module::raw::{self, RedisModuleCtx};
 
 use super::api::api;
-use super::call::{self, bytes};
-use super::persistence::guard;
+use super::call;
 use crate::policy::command_info;
 use crate::resp::{Token, Tokens};
 
@@ -105,7 +104,7 @@ impl Verdicts {
 
     /// A suspect is about to run, or to wait.
     #[cold]
-    fn suspect(&self) {
+    pub(super) fn suspect(&self) {
         self.forget();
         // While clients are paused, servers since 7.2 put commands off that passed the filter, and do not
         // show them to it again when they run.
@@ -170,31 +169,9 @@ fn are_harmless(proto: &[u8]) -> bool {
     true
 }
 
-/// Has the server show every command to the filter.
-///
-/// # Errors
-/// What the server did not take.
-pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
-    // What scripts call is none of the suspects, which are forbidden to them.
-    let flags = raw::REDISMODULE_CMDFILTER_NOSELF.cast_signed();
-    // SAFETY: the context is that of the load.
-    let filter = unsafe { api!(RegisterCommandFilter(ctx, Some(filter), flags)) };
-    if filter.is_null() { Err("command filter") } else { Ok(()) }
-}
-
-/// Sees every command before the server looks it up.
-unsafe extern "C" fn filter(command: *mut RedisModuleCommandFilterCtx) {
-    // SAFETY: the server gives a live context.
-    let name = unsafe { api!(CommandFilterArgGet(command, 0)) };
-    // SAFETY: a command has a name, which is live.
-    if !name.is_null() && is_suspect(unsafe { bytes(name) }) {
-        guard((), |module| module.stock.verdicts().suspect());
-    }
-}
-
 /// Whether a command is one of the suspects; almost all are known not to be by length and first letter.
 #[inline]
-fn is_suspect(name: &[u8]) -> bool {
+pub(super) fn is_suspect(name: &[u8]) -> bool {
     let [first, ..] = name else { return false };
     matches!((name.len(), first | 0x20), (3, b'a') | (4, b'a' | b'e') | (5, b'h' | b'r'))
         && SUSPECTS.iter().any(|suspect| name.eq_ignore_ascii_case(suspect))

@@ -2,6 +2,7 @@
 
 use super::{CHANGE, EVERYWHERE};
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandSpec, Invocation, ok};
+use crate::config;
 use crate::host::Host;
 use crate::register::register;
 use crate::resp::{ErrorReply, ReplySink};
@@ -23,7 +24,12 @@ register!(COMMANDS: DELETE: CommandSpec = CommandSpec {
 });
 
 fn delete<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
-    call.engine.delete_library(call.args.first().copied().unwrap_or_default())?;
+    let name = call.args.first().copied().unwrap_or_default();
+    call.engine.delete_library(name)?;
+    if config::takes_over() {
+        // Or the next takeover would bring it back.
+        call.host.drop_stock_libraries(Some(name));
+    }
     call.host.replicate();
     ok(call.reply);
     Ok(())

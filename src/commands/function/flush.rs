@@ -2,6 +2,7 @@
 
 use super::{CHANGE, EVERYWHERE};
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandSpec, Invocation, ok, wrong_usage};
+use crate::config;
 use crate::engine::FlushMode;
 use crate::host::Host;
 use crate::register::register;
@@ -54,6 +55,9 @@ fn flush<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
         _ => return Err(wrong_usage(super::NAME, call.subcommand, dialect)),
     };
     call.engine.flush_libraries(mode);
+    if config::takes_over() {
+        call.host.drop_stock_libraries(None);
+    }
     call.host.replicate();
     ok(call.reply);
     Ok(())

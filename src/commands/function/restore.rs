@@ -81,6 +81,9 @@ fn restore<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply>
         _ => return Err(wrong_usage(super::NAME, call.subcommand, dialect)),
     };
     restore_payload(call.engine, call.host, payload, policy)?;
+    if config::takes_over() && policy == RestorePolicy::Flush {
+        call.host.drop_stock_libraries(None);
+    }
     call.host.replicate();
     ok(call.reply);
     Ok(())
