@@ -521,6 +521,19 @@ fn repetition_of_nothing_is_nothing() {
     assert!(start.elapsed() < Duration::from_secs(1));
 }
 
+/// Without the edit a build that checks the API ends at the first of these that fills its frame.
+#[test]
+fn protected_calls_return_as_much_as_fits() {
+    let vm = Vm::new();
+    vm.eval("t = {} for i = 1, 300 do t[i] = i end");
+    for call in ["pcall(unpack, t, 1, i)", "xpcall(function() return unpack(t, 1, i) end, type)"] {
+        let script = format!(
+            "for i = 1, 300 do assert(select('#', {call}) == i + 1) end return 'all of them'"
+        );
+        assert_eq!(vm.eval(&script), "all of them");
+    }
+}
+
 /// Without the edit nothing polls in a loop of the VM, and none of these ever ends.
 #[test]
 fn run_ends_wherever_it_is() {
