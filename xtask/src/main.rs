@@ -4,6 +4,7 @@
 //! only finds the verb that was asked for and turns its result into an exit code: 0 done, 1 failed,
 //! 2 not understood.
 
+mod apt;
 mod bench;
 mod client;
 mod module;
@@ -13,6 +14,7 @@ mod python;
 mod reference;
 mod serve;
 mod server;
+mod servers;
 mod system;
 mod test;
 
@@ -20,7 +22,8 @@ use std::process::ExitCode;
 
 use options::{Arguments, UsageError, Verb};
 
-const VERBS: &[Verb] = &[serve::VERB, test::VERB, bench::VERB, reference::VERB, HELP];
+const VERBS: &[Verb] =
+    &[serve::VERB, test::VERB, bench::VERB, reference::VERB, servers::VERB, HELP];
 
 const HELP: Verb = Verb {
     name: "help",

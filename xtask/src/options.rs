@@ -15,7 +15,8 @@ pub struct Verb {
     pub summary: &'static str,
     /// The options it takes.
     pub flags: &'static [Flag],
-    /// The name of its one optional operand, where it takes one.
+    /// The name of its one optional operand, where it takes one; a name that ends with `…` stands
+    /// for any number of them.
     pub operands: Option<&'static str>,
     /// What words after `--` mean, where it takes them.
     pub rest: Option<&'static str>,
@@ -37,7 +38,7 @@ pub struct Flag {
 #[derive(Debug, Default)]
 pub struct Arguments {
     flags: Vec<(&'static str, String)>,
-    operand: Option<String>,
+    operands: Vec<String>,
     /// The words after `--`.
     pub rest: Vec<String>,
 }
@@ -76,8 +77,8 @@ impl Verb {
             }
             if word.starts_with('-') {
                 arguments.flags.push(self.parse_flag(word, &mut words)?);
-            } else if self.operands.is_some() && arguments.operand.is_none() {
-                arguments.operand = Some(word.clone());
+            } else if self.takes_operand_after(arguments.operands.len()) {
+                arguments.operands.push(word.clone());
             } else {
                 return Err(self.unknown(word));
             }
@@ -131,6 +132,10 @@ impl Verb {
         Ok((flag.name, value))
     }
 
+    fn takes_operand_after(&self, count: usize) -> bool {
+        self.operands.is_some_and(|name| count == 0 || name.ends_with('…'))
+    }
+
     fn unknown(&self, word: &str) -> UsageError {
         UsageError::new(format!("'{word}' is not an option of '{}'", self.name))
     }
@@ -176,7 +181,12 @@ impl Arguments {
 
     /// The operand, where one was given.
     pub fn operand(&self) -> Option<&str> {
-        self.operand.as_deref()
+        self.operands().next()
+    }
+
+    /// All operands.
+    pub fn operands(&self) -> impl Iterator<Item = &str> {
+        self.operands.iter().map(String::as_str)
     }
 }
 
@@ -217,6 +227,15 @@ mod tests {
         }
         assert!(parse("--port 10").unwrap().number("--port", 1..=9).is_err());
         assert!(parse("--port x").unwrap().number("--port", 1..=9).is_err());
+    }
+
+    #[test]
+    fn parse_takes_as_many_operands_as_the_name_says() {
+        let with = |operands| Verb { operands: Some(operands), flags: &[], ..VERB };
+        let words = ["home".to_owned(), "work".to_owned()];
+        assert!(with("PLACE").parse(&words).is_err());
+        let arguments = with("PLACE…").parse(&words).unwrap();
+        assert_eq!(arguments.operands().collect::<Vec<_>>(), ["home", "work"]);
     }
 
     #[test]

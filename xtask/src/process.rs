@@ -23,6 +23,21 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command out of sight and returns what it printed.
+///
+/// # Errors
+/// It cannot be started, or it does not end with exit code 0; the last line it wrote to its error
+/// output is part of the error.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| cannot_start(command))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let last = errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        bail!("{} failed: {}: {last}", line(command), ending(output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// What to say about a command that cannot be started.
 pub fn cannot_start(command: &Command) -> String {
     format!("cannot start {}", command.get_program().to_string_lossy())

@@ -18,6 +18,7 @@ use crate::module;
 use crate::options::{Arguments, Flag, Verb};
 use crate::process::ending;
 use crate::server::Server;
+use crate::servers;
 use crate::system;
 
 /// Declares the verb.
@@ -33,8 +34,8 @@ pub const VERB: Verb = Verb {
         Flag { name: "--dir", value: Some("PATH"), help: "data folder (default: target/serve)" },
         Flag {
             name: "--server",
-            value: Some("PATH"),
-            help: "another redis-server or valkey-server",
+            value: Some("NAME"),
+            help: "one of `cargo xtask servers`, or the path of a server",
         },
     ],
     operands: None,
@@ -56,8 +57,12 @@ fn serve(arguments: &Arguments) -> Result<()> {
 
     let port = choose_port(port)?;
     let folder = choose_folder(arguments.value("--dir"), port)?;
-    let program = arguments.value("--server").unwrap_or("redis-server");
-    println!("==> starting {program} on 127.0.0.1:{port}, data in {}", folder.display());
+    let program = servers::program(arguments.value("--server").unwrap_or("redis-server"))?;
+    println!(
+        "==> starting {} on 127.0.0.1:{port}, data in {}",
+        program.display(),
+        folder.display()
+    );
     let mut command = Command::new(program);
     command
         .arg(module::top().join("module.conf"))

@@ -14,6 +14,7 @@ use crate::module;
 use crate::options::{Arguments, Verb};
 use crate::process::{cannot_start, cargo, ending, line, run};
 use crate::python;
+use crate::servers::REDIS_8_0;
 use crate::system;
 
 /// Declares the verb.
@@ -25,6 +26,10 @@ pub const VERB: Verb = Verb {
     rest: None,
     run: test,
 };
+
+/// The topics of the integration tests where newer servers behave so differently from the oldest
+/// that both are tried every time.
+const ON_NEWER_SERVER: [&str; 2] = ["busy::", "limits::"];
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,10 +52,13 @@ impl std::error::Error for ChecksFailed {}
 
 fn test(_: &Arguments) -> Result<()> {
     let start = Instant::now();
-    let mut tally = Tally::default();
-    let outcome = all_steps(&mut tally);
+    let (mut tally, mut skipped) = (Tally::default(), Vec::new());
+    let outcome = all_steps(&mut tally, &mut skipped);
     if outcome.is_err() && tally.failed == 0 {
         tally.failed = 1;
+    }
+    for reason in skipped {
+        println!("\n==> skipped: {reason}");
     }
     match &outcome {
         Ok(()) => println!("\n==> everything passed in {}", seconds(start.elapsed())),
@@ -60,7 +68,7 @@ fn test(_: &Arguments) -> Result<()> {
     outcome.map_err(|_| ChecksFailed.into())
 }
 
-fn all_steps(tally: &mut Tally) -> Result<()> {
+fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
     step("system packages", || {
         system::ensure(&[
             &system::C_COMPILER,
@@ -81,14 +89,24 @@ fn all_steps(tally: &mut Tally) -> Result<()> {
         run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     let module = step("build", module::build)?;
-    step("tests", || {
+    let tests = |arguments: &[&str]| {
         let mut command = cargo();
+        command.arg("test").args(arguments);
+        command.env("REDLUA_MODULE", &module).env("REDLUA_PYTHON", &python);
         command
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .env("REDLUA_MODULE", module)
-            .env("REDLUA_PYTHON", python);
-        run_tests(&mut command, tally)
-    })
+    };
+    step("tests", || run_tests(&mut tests(&["--workspace", "--no-fail-fast"]), tally))?;
+    let name = format!("tests on {}", REDIS_8_0.name);
+    match REDIS_8_0.ensure() {
+        Ok(server) => step(&name, || {
+            let mut command = tests(&["--package", "redlua", "--test", "integration", "--"]);
+            command.args(ON_NEWER_SERVER).env("REDLUA_SERVER", server);
+            run_tests(&mut command, tally)
+        })?,
+        // Debian's packages are not everywhere, and are no fault of the project.
+        Err(error) => skipped.push(format!("{name}: {error:#}")),
+    }
+    Ok(())
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -22,6 +22,7 @@ use crate::client::Address;
 use crate::module;
 use crate::options::{Arguments, Flag, UsageError, Verb};
 use crate::server::{ScratchFolder, Server};
+use crate::servers;
 use crate::system;
 
 use report::Report;
@@ -48,8 +49,8 @@ pub const VERB: Verb = Verb {
         },
         Flag {
             name: "--server",
-            value: Some("PATH"),
-            help: "another redis-server or valkey-server",
+            value: Some("NAME"),
+            help: "one of `cargo xtask servers`, or the path of a server",
         },
         Flag { name: "--module", value: Some("PATH"), help: "a module built before" },
     ],
@@ -67,13 +68,16 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let group = group.unwrap_or(&GROUPS[0]);
     let workloads = choose(group, arguments)?;
     let counts = arguments.has("--instructions");
+    if counts && arguments.value("--server").is_some_and(servers::is_known) {
+        return Err(UsageError::new("--instructions needs a server that is installed").into());
+    }
     let rounds = arguments.number("--rounds", 1..=10_000)?.unwrap_or(if counts { 5 } else { 30 });
     let module = find_module(arguments)?;
     require_tools(arguments, counts)?;
 
     let folder = ScratchFolder::new()?;
     let plan = Plan {
-        program: arguments.value("--server").unwrap_or("redis-server").to_owned(),
+        program: servers::program(arguments.value("--server").unwrap_or("redis-server"))?,
         other: if module.is_some() { Side::Module } else { Side::Stock },
         module,
         rounds,
@@ -91,7 +95,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
 
 /// What to measure and how.
 struct Plan {
-    program: String,
+    program: PathBuf,
     module: Option<PathBuf>,
     other: Side,
     rounds: u32,
