@@ -89,7 +89,14 @@ pub fn integer(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    if canonical { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
+    if !canonical {
+        return None;
+    }
+    // Downwards, since the least number is further from 0 than the greatest.
+    let number = digits.iter().try_fold(0_i64, |number, digit| {
+        number.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
+    })?;
+    if digits.len() < text.len() { Some(number) } else { number.checked_neg() }
 }
 
 #[cfg(test)]
