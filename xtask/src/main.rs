@@ -17,13 +17,14 @@ mod server;
 mod servers;
 mod system;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
 use options::{Arguments, UsageError, Verb};
 
 const VERBS: &[Verb] =
-    &[serve::VERB, test::VERB, bench::VERB, reference::VERB, servers::VERB, HELP];
+    &[serve::VERB, test::VERB, bench::VERB, reference::VERB, servers::VERB, torture::VERB, HELP];
 
 const HELP: Verb = Verb {
     name: "help",

@@ -3,8 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The Cargo that runs this tool, so that a toolchain chosen for the tool also builds the module.
 pub fn cargo() -> Command {
@@ -64,6 +67,18 @@ pub fn line(command: &Command) -> String {
         text.push_str(&argument.to_string_lossy());
     }
     text
+}
+
+/// Takes over the signals that would end this program before its servers are as they should be left.
+///
+/// # Errors
+/// The signals cannot be watched.
+pub fn listen_for_end() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot watch signals")?;
+    }
+    Ok(flag)
 }
 
 /// How a process ended, in words.

@@ -6,17 +6,15 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::client::Address;
 use crate::module;
 use crate::options::{Arguments, Flag, Verb};
-use crate::process::ending;
+use crate::process::{ending, listen_for_end};
 use crate::server::Server;
 use crate::servers;
 use crate::system;
@@ -95,15 +93,6 @@ fn run(command: &mut Command, port: u16) -> Result<()> {
     }
     println!("==> the server has ended");
     Ok(())
-}
-
-/// Takes over the signals that would end this program before the server has saved its data.
-fn listen_for_end() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot watch signals")?;
-    }
-    Ok(flag)
 }
 
 fn print_welcome(port: u16) {

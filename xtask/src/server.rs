@@ -1,7 +1,7 @@
 //! A redis-server process of our own: started, waited for, and stopped.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// A running server; it is killed when this value goes out of scope before it was waited for.
 pub struct Server {
     child: Child,
+    /// A shell that waits for its input to end, which happens when this program ends in whatever
+    /// way, and then kills the server.
+    guard: Option<Child>,
     address: Address,
 }
 
@@ -24,7 +27,20 @@ impl Server {
     /// The program cannot be started.
     pub fn start(command: &mut Command, address: Address) -> Result<Self> {
         let child = command.spawn().with_context(|| cannot_start(command))?;
-        Ok(Self { child, address })
+        Ok(Self { child, guard: None, address })
+    }
+
+    /// Makes sure that the server does not outlive this program.
+    ///
+    /// # Errors
+    /// There is no shell.
+    pub fn guarded(mut self) -> Result<Self> {
+        let script = "trap '' INT TERM HUP; read -r end; kill -KILL \"$0\"";
+        let mut guard = Command::new("sh");
+        guard.args(["-c", script, &self.id().to_string()]).stdin(Stdio::piped());
+        guard.stdout(Stdio::null()).stderr(Stdio::null());
+        self.guard = Some(guard.spawn().with_context(|| cannot_start(&guard))?);
+        Ok(self)
     }
 
     /// The process.
@@ -105,6 +121,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // The guard first: once the server is reaped its id may belong to somebody else.
+        if let Some(guard) = &mut self.guard {
+            let _ = guard.kill();
+            let _ = guard.wait();
+        }
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -122,15 +143,22 @@ impl ScratchFolder {
     ///
     /// # Errors
     /// It cannot be made, or is already there.
-    pub fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("redlua-bench-{}", std::process::id()));
+    pub fn new(verb: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("redlua-{verb}-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
+    }
+
+    /// Leaves the folder where it is, for somebody to look at.
+    pub fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
     }
 }
 
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }

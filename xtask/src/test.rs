@@ -16,6 +16,7 @@ use crate::process::{cannot_start, cargo, ending, line, run};
 use crate::python;
 use crate::servers::REDIS_8_0;
 use crate::system;
+use crate::torture;
 
 /// Declares the verb.
 pub const VERB: Verb = Verb {
@@ -106,7 +107,12 @@ fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
         // Debian's packages are not everywhere, and are no fault of the project.
         Err(error) => skipped.push(format!("{name}: {error:#}")),
     }
-    Ok(())
+    step("torture", || {
+        let outcome = torture::usual(&module);
+        let count = if outcome.is_ok() { &mut tally.passed } else { &mut tally.failed };
+        *count += 1;
+        outcome
+    })
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -75,7 +75,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let module = find_module(arguments)?;
     require_tools(arguments, counts)?;
 
-    let folder = ScratchFolder::new()?;
+    let folder = ScratchFolder::new("bench")?;
     let plan = Plan {
         program: servers::program(arguments.value("--server").unwrap_or("redis-server"))?,
         other: if module.is_some() { Side::Module } else { Side::Stock },
