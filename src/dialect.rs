@@ -74,6 +74,11 @@ impl Dialect {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
     }
 
+    /// Whether a script that uses a key that is not here is told if its slot has no node, or moves.
+    pub const fn tells_why_keys_are_not_here(self) -> bool {
+        matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
+    }
+
     /// The version of the server's own RDB format.
     ///
     /// Stock: `rdb.h` `RDB_VERSION`.

@@ -101,6 +101,14 @@ impl Host for FakeHost {
         true
     }
 
+    fn serves_some_key(&self, _: &[&[u8]]) -> bool {
+        true
+    }
+
+    fn is_slot_assigned(&self, _: u16) -> bool {
+        true
+    }
+
     fn flushes_lazily(&self) -> bool {
         false
     }

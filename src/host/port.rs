@@ -88,6 +88,12 @@ pub trait Host {
     /// Whether this node serves the keys of `argv`.
     fn serves_keys(&self, argv: &[&[u8]]) -> bool;
 
+    /// Whether this node serves any of the keys of `argv`, asked for alone.
+    fn serves_some_key(&self, argv: &[&[u8]]) -> bool;
+
+    /// Whether any node of the cluster serves the slot.
+    fn is_slot_assigned(&self, slot: u16) -> bool;
+
     /// Whether the server frees flushed memory in the background when a client does not say how.
     fn flushes_lazily(&self) -> bool;
 

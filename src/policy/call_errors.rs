@@ -22,6 +22,16 @@ register!(ERRORS: NON_LOCAL_KEY: ErrorSpec = ErrorSpec::stock(
     "Script attempted to access a non local key in a cluster node",
     "A script uses a key another cluster node serves.",
 ));
+register!(ERRORS: UNASSIGNED_SLOT: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Script attempted to access a slot not served",
+    "A script uses a key that no cluster node serves.",
+));
+register!(ERRORS: MOVING_SLOT: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Unable to execute command '{}' in script because undeclared keys were accessed during rehashing of the slot",
+    "A script calls a command with keys some of which have already moved to another cluster node.",
+));
 register!(ERRORS: CROSS_SLOT_COMMAND: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Command '{}' in script attempted to access keys that don't hash to the same slot",
@@ -58,6 +68,10 @@ pub enum Refusal {
     Acl,
     /// A key of another node.
     NonLocalKey,
+    /// A key of no node.
+    UnassignedSlot,
+    /// Keys of a slot of which this node has only some.
+    MovingSlot,
     /// Keys of several slots in one command.
     CrossSlot,
     /// A write on a cluster that is down but for reads.
@@ -73,6 +87,17 @@ pub enum Refusal {
 /// Stock: `script.c` `scriptCall`.
 pub fn translate(refusal: Refusal, line: &[u8], command: &[u8], dialect: Dialect) -> ErrorReply {
     match refusal {
+        // This engine is a module itself, and passes on what the module API says of the cluster.
+        Refusal::NonLocalKey
+        | Refusal::UnassignedSlot
+        | Refusal::MovingSlot
+        | Refusal::CrossSlot
+        | Refusal::ClusterReadOnly
+        | Refusal::ClusterDown
+            if dialect.is(Hosts::Valkey91) =>
+        {
+            ErrorReply::from_line(line.to_vec())
+        }
         Refusal::Unknown => ErrorReply::new(&UNKNOWN_COMMAND, dialect),
         Refusal::Arity => ErrorReply::new(&WRONG_ARITY, dialect),
         Refusal::ScriptRules if line.starts_with(b"MASTERDOWN") => {
@@ -85,6 +110,8 @@ pub fn translate(refusal: Refusal, line: &[u8], command: &[u8], dialect: Dialect
         Refusal::Acl => ErrorReply::with(&ACL_FAILURE, dialect, &[acl_reason(line)]),
         Refusal::CrossSlot => ErrorReply::with(&CROSS_SLOT_COMMAND, dialect, &[command]),
         Refusal::NonLocalKey => ErrorReply::new(&NON_LOCAL_KEY, dialect),
+        Refusal::UnassignedSlot => ErrorReply::new(&UNASSIGNED_SLOT, dialect),
+        Refusal::MovingSlot => ErrorReply::with(&MOVING_SLOT, dialect, &[command]),
         Refusal::ClusterReadOnly => ErrorReply::new(&CLUSTER_READ_ONLY, dialect),
         Refusal::ClusterDown => ErrorReply::new(&CLUSTER_DOWN, dialect),
     }
@@ -106,6 +133,7 @@ mod tests {
 
     const OLD: Dialect = Dialect::redis(7, 0, 15);
     const NEW: Dialect = Dialect::redis(8, 0, 2);
+    const MODULAR: Dialect = Dialect::valkey(9, 1, 0);
 
     #[test]
     fn translate_follows_the_table() {
@@ -131,6 +159,10 @@ mod tests {
                 b"ERR Command 'get' in script attempted to access keys that don't hash to the same slot"),
             (Refusal::ClusterDown, b"ERR Can not execute a command 'get' while the cluster is down", OLD,
                 b"ERR Script attempted to execute a command while the cluster is down"),
+            (Refusal::ClusterDown, b"ERR Can not execute a command 'get' while the cluster is down", MODULAR,
+                b"ERR Can not execute a command 'get' while the cluster is down"),
+            (Refusal::UnassignedSlot, b"ERR Attempted to access a non local key in a cluster node", NEW,
+                b"ERR Script attempted to access a slot not served"),
         ];
         for (refusal, line, dialect, expected) in cases {
             let error = translate(*refusal, line, b"get", *dialect);

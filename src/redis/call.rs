@@ -141,9 +141,10 @@ fn is_refusal(refusal: Refusal, line: &[u8]) -> bool {
         Refusal::Acl => {
             line.starts_with(b"NOPERM ") || line.starts_with(b"ERR acl verification failed")
         }
-        Refusal::NonLocalKey | Refusal::CrossSlot => {
-            line.starts_with(b"ERR Attempted to access a non local key")
-        }
+        Refusal::NonLocalKey
+        | Refusal::UnassignedSlot
+        | Refusal::MovingSlot
+        | Refusal::CrossSlot => line.starts_with(b"ERR Attempted to access a non local key"),
         Refusal::ClusterReadOnly | Refusal::ClusterDown => {
             line.starts_with(b"ERR Can not execute a ")
         }

@@ -132,6 +132,13 @@ impl RedisHost {
         }
     }
 
+    /// Whether this node serves the keys, which one command asks for. It reads nothing but whether
+    /// they are there.
+    fn serves(&self, keys: &[&[u8]]) -> bool {
+        // SAFETY: the context is live.
+        unsafe { call::checked(self.ctx, c"EXISTS".as_ptr(), keys, b"E") }.is_ok()
+    }
+
     /// The server's refusal of `name` as a script's call, without the dash.
     fn refusal(&self, name: &CStr, modifiers: &[u8]) -> Option<ErrorReply> {
         // SAFETY: the context is live.
@@ -271,11 +278,33 @@ impl Host for RedisHost {
     }
 
     fn serves_keys(&self, argv: &[&[u8]]) -> bool {
-        // The command reads nothing but whether the keys are there.
         let keys = self.keys(argv);
+        keys.is_empty() || self.serves(&keys)
+    }
+
+    fn serves_some_key(&self, argv: &[&[u8]]) -> bool {
+        self.keys(argv).chunks(1).any(|key| self.serves(key))
+    }
+
+    fn is_slot_assigned(&self, slot: u16) -> bool {
         // SAFETY: the context is live.
-        keys.is_empty()
-            || unsafe { call::checked(self.ctx, c"EXISTS".as_ptr(), &keys, b"E") }.is_ok()
+        let reply = unsafe { call::checked(self.ctx, c"CLUSTER".as_ptr(), &[b"SLOTS"], b"E") };
+        let Ok(reply) = reply else { return true };
+        let mut tokens = Tokens::new(reply.as_ref());
+        let Token::Array(ranges) = tokens.next() else { return true };
+        // A range is its first slot, its last, and the nodes that serve it.
+        for _ in 0..ranges {
+            let (Token::Array(parts @ 2..), Token::Integer(first), Token::Integer(last)) =
+                (tokens.next(), tokens.next(), tokens.next())
+            else {
+                return true;
+            };
+            if (first..=last).contains(&i64::from(slot)) {
+                return true;
+            }
+            tokens.skip(parts - 2);
+        }
+        false
     }
 
     fn flushes_lazily(&self) -> bool {

@@ -15,9 +15,7 @@ use super::to_lua;
 use crate::dialect::Hosts;
 use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
 use crate::policy::Demand;
-use crate::policy::call_errors::{
-    ACL_FAILURE, CROSS_SLOT, NON_LOCAL_KEY, Refusal, STALE_COMMAND, translate,
-};
+use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, Refusal, STALE_COMMAND, translate};
 use crate::policy::call_rules::{
     CallMode, CommandFacts, Traits, UNKNOWN_COMMAND, WRITE_FROM_READ_ONLY, check_call,
 };
@@ -309,16 +307,21 @@ fn refused(
     }
     let mut refusal = refusal;
     if refusal == Refusal::NonLocalKey {
-        if run.host.key_slots(argv) == KeySlots::Several {
-            refusal = Refusal::CrossSlot;
-        }
+        refusal = match run.host.key_slots(argv) {
+            KeySlots::Several => Refusal::CrossSlot,
+            KeySlots::One(slot) => not_here(run, argv, slot),
+            KeySlots::None => Refusal::NonLocalKey,
+        };
         // The cluster is asked last: by then the write was let through.
         if facts.traits.contains(Traits::WRITE) {
             run.state.dirty.set(true);
         }
     }
-    let name = argv.first().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
-    translate(refusal, line, &name, run.host.dialect())
+    translate(refusal, line, &lower_name(argv), run.host.dialect())
+}
+
+fn lower_name(argv: &[&[u8]]) -> Vec<u8> {
+    argv.first().map(|name| name.to_ascii_lowercase()).unwrap_or_default()
 }
 
 /// The ACL error of a command, if the caller may not run it.
@@ -347,6 +350,23 @@ fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, Error
     if run.state.slot.get().is_none_or(|bound| bound == slot) {
         return Ok(Some(slot));
     }
-    let spec: &ErrorSpec = if run.host.serves_keys(argv) { &CROSS_SLOT } else { &NON_LOCAL_KEY };
-    Err(ErrorReply::new(spec, run.host.dialect()))
+    let dialect = run.host.dialect();
+    if run.host.serves_keys(argv) {
+        return Err(ErrorReply::new(&CROSS_SLOT, dialect));
+    }
+    let line = b"ERR Attempted to access a non local key in a cluster node";
+    Err(translate(not_here(run, argv, slot), line, &lower_name(argv), dialect))
+}
+
+/// Why keys that all are in `slot` cannot be used on this node.
+///
+/// Stock: `script.c` `scriptVerifyClusterState`.
+#[cold]
+fn not_here(run: &RunContext<'_>, argv: &[&[u8]], slot: u16) -> Refusal {
+    match () {
+        () if !run.host.dialect().tells_why_keys_are_not_here() => Refusal::NonLocalKey,
+        () if !run.host.is_slot_assigned(slot) => Refusal::UnassignedSlot,
+        () if run.host.serves_some_key(argv) => Refusal::MovingSlot,
+        () => Refusal::NonLocalKey,
+    }
 }
