@@ -106,6 +106,14 @@ fn many_arguments_are_encoded_as_those_of_stock() {
     compare_encodings(&mut server.client(), &scripts);
 }
 
+/// What the value takes. How much of that newer servers call spare depends on whether the string was
+/// made anew, and stock's engine uses the strings of its arguments again.
+fn size(client: &mut Client) -> String {
+    let text = client.text("DEBUG SDSLEN k");
+    let parts = text.split(", ").filter(|part| !part.starts_with("val_sds_avail"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 fn compare_encodings(client: &mut Client, scripts: &[&str]) {
     for script in scripts {
         same(script, |door| {
@@ -116,7 +124,7 @@ fn compare_encodings(client: &mut Client, scripts: &[&str]) {
                 client.text("OBJECT ENCODING k"),
                 client.text("OBJECT ENCODING x1"),
                 client.text("OBJECT REFCOUNT k"),
-                client.text("DEBUG SDSLEN k").len(),
+                size(client),
             )
         });
     }
