@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::arena::Arena;
 use super::dice::Dice;
@@ -26,7 +26,8 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("redlua.max-script-size", &["16mb", "1000", "1mb"]),
     ("redlua.max-run-time", &["0", "300", "2000"]),
     ("redlua.max-run-time-after-write", &["0", "200", "5000"]),
-    ("redlua.exec-time-limit", &["0", "100", "3000"]),
+    // Never without: nothing else ends a script within EXEC.
+    ("redlua.exec-time-limit", &["1000", "100", "3000"]),
     ("lazyfree-lazy-user-flush", &["no", "yes"]),
     ("rdbcompression", &["yes", "no"]),
     ("aof-use-rdb-preamble", &["yes", "no"]),
@@ -67,7 +68,7 @@ pub fn calm(arena: &Arena) -> Result<()> {
     let start = Instant::now();
     let mut wire = Wire::connect(&arena.master.socket)?;
     loop {
-        let Ok(answer) = wire.ask(&["PING"]) else { bail!("the server is gone") };
+        let answer = wire.ask(&["PING"]).context("the server does not come to rest")?;
         if !answer.is_error("BUSY") {
             break;
         }

@@ -188,7 +188,13 @@ fn judge(
         check(Err(anyhow::anyhow!("the server has ended")));
         return failures;
     }
-    check(chaos::calm(arena));
+    if let Err(error) = chaos::calm(arena) {
+        // Whatever else is asked would wait as long.
+        failures.push(format!("{error:#}"));
+        return failures;
+    }
+    let mut check =
+        |outcome: Result<()>| failures.extend(outcome.err().map(|error| format!("{error:#}")));
     check(match arena.master.info("run_id") {
         Ok(now) if now == run_id => Ok(()),
         Ok(_) => Err(anyhow::anyhow!("the server was replaced")),
