@@ -1,4 +1,5 @@
-//! Random changes of libraries against a model of a few lines.
+//! Random changes of libraries against a model of a few lines, with a replica that comes and goes, and with
+//! servers that end in an orderly way or are killed, and start again from each kind of file.
 //!
 //! A failure names the seed, with which the same sequences run again: `REDLUA_SEED=17`. What a sequence
 //! did up to the failure is told with it.
@@ -12,8 +13,91 @@ use crate::doors::Scripts;
 use crate::replication::Dice;
 use crate::support::{Client, Server, Value, wait_until};
 
-const SEQUENCES: u64 = 500;
+/// How many sequences there are: those without files cost least.
+const SEQUENCES: &[(Files, u64)] = &[
+    (Files::None, 320),
+    (Files::Rdb, 60),
+    (Files::AofWithPreamble, 60),
+    (Files::AofOfCommands, 60),
+];
 const STEPS: u64 = 14;
+
+/// What a server of sequences keeps its libraries in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    None,
+    /// Written when a sequence asks for it.
+    Rdb,
+    /// Written before each reply.
+    AofWithPreamble,
+    AofOfCommands,
+}
+
+/// The servers of many sequences, one after the other.
+struct Pair {
+    files: Files,
+    master: Server,
+    _replica: Server,
+    /// Connections to both.
+    client: Client,
+    copy: Client,
+    /// What the master's file holds, where it is not written before each reply.
+    saved: Libraries,
+}
+
+impl Pair {
+    fn start(files: Files) -> Self {
+        let server = || {
+            // With a fast clock servers notice the end of their children at once. A master that sends its
+            // data while it writes them may hear too early that they came, and again only a second later.
+            let server = Server::new().config("hz", "500").config("repl-diskless-sync", "no");
+            server.config("redlua.memory-limit", "8mb").config("shutdown-timeout", "0")
+        };
+        let master = match files {
+            Files::None | Files::Rdb => server(),
+            Files::AofWithPreamble => server().appendonly(),
+            Files::AofOfCommands => server().appendonly().config("aof-use-rdb-preamble", "no"),
+        };
+        let master = master.tcp().start();
+        let replica = server().start();
+        let (client, copy) = (master.client(), replica.client());
+        Self { files, master, _replica: replica, client, copy, saved: Libraries::new() }
+    }
+
+    fn save(&mut self, present: &Libraries) {
+        self.client.ok(&["SAVE"]);
+        self.saved.clone_from(present);
+    }
+
+    /// Starts the master again and connects to it.
+    fn restart(&mut self) {
+        self.master.restart();
+        self.client = self.master.client();
+    }
+
+    fn detach(&mut self) {
+        self.copy.ok(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    /// Makes the replica follow the master, whatever it did before. The master writes its file for it.
+    fn attach(&mut self, present: &Libraries) {
+        self.detach();
+        wait_until("the end of a rewrite", || self.client.info("aof_rewrite_in_progress") == "0");
+        self.copy.ok(&["REPLICAOF", "127.0.0.1", &self.master.port().to_string()]);
+        wait_until("the link", || self.copy.info("master_link_status") == "up");
+        self.saved.clone_from(present);
+    }
+
+    /// Waits until the replica follows and has all that the master did.
+    fn catch_up(&mut self, present: &Libraries) {
+        if self.copy.info("role") != "slave" || self.copy.info("master_link_status") != "up" {
+            self.attach(present);
+        }
+        // WAIT waits for what its connection wrote, which another one may have done here.
+        self.client.cmd(&["INCR", "looks"]);
+        assert_eq!(self.client.text("WAIT 1 10000"), ":1", "the replica answers");
+    }
+}
 
 /// Libraries by these names; functions have others of the same kind, so that names collide.
 const LIBRARIES: &[&str] = &["a", "b", "c", "A", "F"];
@@ -97,10 +181,9 @@ fn restore(libraries: &Libraries, payload: &Libraries, policy: &str) -> Outcome 
     ("+OK".to_owned(), Some(next))
 }
 
-/// One server, a replica of it and the model, which must say the same.
+/// A server, a replica of it and the model, which must say the same.
 struct Run<'s> {
-    client: &'s mut Client,
-    replica: &'s mut Client,
+    pair: &'s mut Pair,
     dice: Dice,
     libraries: Libraries,
     /// Payloads of this sequence and what is in them.
@@ -118,7 +201,7 @@ impl Run<'_> {
 
     /// Sends what has to answer as the model did, and takes over the model's libraries.
     fn change(&mut self, told: String, argv: &[Vec<u8>], expected: Outcome) {
-        let reply = self.client.show(argv);
+        let reply = self.pair.client.show(argv);
         self.story.push(format!("{told}: {reply}"));
         let (expected, next) = expected;
         assert_eq!(reply, expected, "{told}");
@@ -147,7 +230,8 @@ impl Run<'_> {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(20) {
+        let kinds = if self.pair.files == Files::None { 22 } else { 26 };
+        match self.dice.roll(kinds) {
             0..=5 => {
                 let name = self.pick(LIBRARIES);
                 let library = self.library(name);
@@ -200,7 +284,19 @@ impl Run<'_> {
             }
             15..=17 => self.restore_one(),
             18 => self.compare_all(),
-            _ => self.compare_replica(),
+            19 => self.compare_replica(),
+            20 => {
+                self.story.push("detach the replica".to_owned());
+                self.pair.detach();
+            }
+            21 => {
+                self.story.push("attach the replica".to_owned());
+                self.pair.attach(&self.libraries);
+                self.compare_replica();
+            }
+            22 | 23 => self.write_file(),
+            24 => self.shut_down(),
+            _ => self.kill(),
         }
         for _ in 0..2 {
             self.call();
@@ -218,9 +314,55 @@ impl Run<'_> {
             "local t, i = {}, 0 while true do i = i + 1 t[i] = ('x'):rep(1000000) .. i end",
         ]);
         let code = format!("#!lua name={name}\n{code}");
-        let reply = self.client.show(&["LUA.FUNCTION", "LOAD", "REPLACE", &code]);
+        let reply = self.pair.client.show(&["LUA.FUNCTION", "LOAD", "REPLACE", &code]);
         self.story.push(format!("load {code:?}: {reply}"));
         assert!(reply.starts_with("-ERR "), "{code:?}: {reply}");
+    }
+
+    /// Saves, or has the append-only file rewritten, which goes on while the next steps are made.
+    fn write_file(&mut self) {
+        if self.pair.files == Files::Rdb {
+            self.story.push("save".to_owned());
+            self.pair.save(&self.libraries);
+        } else {
+            let reply = self.pair.client.text("BGREWRITEAOF");
+            self.story.push(format!("rewrite: {reply}"));
+            let goes_on = "-ERR Background append only file rewriting already in progress";
+            assert!(reply.starts_with('+') || reply == goes_on, "{reply}");
+        }
+    }
+
+    fn shut_down(&mut self) {
+        let how = if self.pair.files == Files::Rdb { "SAVE" } else { "NOSAVE" };
+        self.story.push(format!("shut down {how} and start"));
+        self.pair.client.send(&["SHUTDOWN", how, "FORCE"]);
+        let status = self.pair.master.wait_for_exit();
+        assert!(status.success(), "the end of the server: {status}");
+        self.pair.restart();
+        self.pair.saved.clone_from(&self.libraries);
+        self.compare_lists("after an orderly shutdown");
+        self.follow_again();
+    }
+
+    fn kill(&mut self) {
+        self.story.push("kill and start".to_owned());
+        self.pair.restart();
+        if self.pair.files == Files::Rdb {
+            self.libraries.clone_from(&self.pair.saved);
+        }
+        self.compare_lists("after a kill");
+        self.follow_again();
+    }
+
+    /// Sees to it that the replica does not come back at any time, for which the master would write its file.
+    fn follow_again(&mut self) {
+        if self.pair.files == Files::Rdb {
+            self.pair.attach(&self.libraries);
+        }
+    }
+
+    fn compare_lists(&mut self, when: &str) {
+        assert_eq!(listed(&mut self.pair.client), shown(&self.libraries), "{when}");
     }
 
     fn restore_one(&mut self) {
@@ -241,11 +383,11 @@ impl Run<'_> {
             Some((_, result)) => format!("\"{result}\""),
             None => "-ERR Function not found".to_owned(),
         };
-        assert_eq!(self.client.show(&["LUA.FCALL", name, "0"]), expected, "call of {name}");
+        assert_eq!(self.pair.client.show(&["LUA.FCALL", name, "0"]), expected, "call of {name}");
     }
 
     fn dump(&mut self) -> Vec<u8> {
-        match self.client.value(&["LUA.FUNCTION", "DUMP"]) {
+        match self.pair.client.value(&["LUA.FUNCTION", "DUMP"]) {
             Value::Bulk(payload) => payload,
             other => panic!("DUMP: {other}"),
         }
@@ -253,26 +395,27 @@ impl Run<'_> {
 
     /// Compares the list of all libraries, before and after a round trip through a payload.
     fn compare_all(&mut self) {
-        assert_eq!(listed(self.client), shown(&self.libraries));
+        self.compare_lists("before a round trip");
         let payload = self.dump();
         let outcome = ("+OK".to_owned(), Some(self.libraries.clone()));
         let told = "restore what was dumped".to_owned();
         self.change(told, &argv!["LUA.FUNCTION", "RESTORE", payload, "FLUSH"], outcome);
-        assert_eq!(listed(self.client), shown(&self.libraries), "after a round trip");
+        self.compare_lists("after a round trip");
         assert_eq!(self.dump(), payload, "a payload of the same libraries");
     }
 
     fn compare_replica(&mut self) {
         self.story.push("look at the replica".to_owned());
-        assert_eq!(self.client.text("WAIT 1 10000"), ":1", "the replica answers");
-        assert_eq!(listed(self.replica), shown(&self.libraries), "on the replica");
+        self.pair.catch_up(&self.libraries);
+        let Pair { client, copy, .. } = &mut *self.pair;
+        assert_eq!(listed(copy), shown(&self.libraries), "on the replica");
         let dump = ["LUA.FUNCTION", "DUMP"];
-        assert!(self.replica.cmd(&dump) == self.client.cmd(&dump), "payloads of both");
+        assert!(copy.cmd(&dump) == client.cmd(&dump), "payloads of both");
         for name in FUNCTIONS {
             if let Some((library, result)) = find(&self.libraries, name)
                 && self.libraries[library].code.is_some()
             {
-                let reply = self.replica.show(&["LUA.FCALL_RO", name, "0"]);
+                let reply = self.pair.copy.show(&["LUA.FCALL_RO", name, "0"]);
                 assert_eq!(reply, format!("\"{result}\""), "{name} on the replica");
             }
         }
@@ -329,21 +472,17 @@ impl Drop for Teller<'_> {
     }
 }
 
-#[test]
-fn random_changes_leave_what_a_model_says() {
-    let seed = std::env::var("REDLUA_SEED").ok();
-    let seed = seed.map_or_else(
-        || RandomState::new().hash_one(0),
-        |seed| seed.parse().expect("REDLUA_SEED is a number"),
-    );
-    let master = Server::new().config("redlua.memory-limit", "8mb").tcp().start();
-    let server = Server::new().replica_of(&master).start();
-    let (mut client, mut replica) = (master.client(), server.client());
-    wait_until("the link", || replica.info("master_link_status") == "up");
-    for number in 0..SEQUENCES {
+/// Runs the sequences of servers with these files, and returns the servers.
+fn run_sequences(files: Files) -> Pair {
+    let seed = seed();
+    let (_, count) = SEQUENCES.iter().find(|(kind, _)| *kind == files).expect("a listed kind");
+    let mut pair = Pair::start(files);
+    for number in 0..*count {
+        if files == Files::Rdb {
+            pair.save(&Libraries::new());
+        }
         let run = Run {
-            client: &mut client,
-            replica: &mut replica,
+            pair: &mut pair,
             dice: Dice(start(seed, number)),
             libraries: Libraries::new(),
             dumps: Vec::new(),
@@ -354,14 +493,44 @@ fn random_changes_leave_what_a_model_says() {
         for _ in 0..STEPS {
             teller.run.step();
         }
-        assert_eq!(listed(teller.run.client), shown(&teller.run.libraries), "at the end");
-        teller.run.client.ok(&["LUA.FUNCTION", "FLUSH"]);
+        teller.run.compare_lists("at the end");
+        teller.run.pair.client.ok(&["LUA.FUNCTION", "FLUSH"]);
     }
-    assert!(client.figure("redlua_rebuilt_vms") > 10, "some lost their virtual machine");
+    pair
+}
+
+#[test]
+fn random_changes_leave_what_a_model_says() {
+    let mut pair = run_sequences(Files::None);
+    assert!(pair.client.figure("redlua_rebuilt_vms") > 10, "some lost their virtual machine");
+}
+
+#[test]
+fn random_changes_and_restarts_leave_what_was_saved() {
+    run_sequences(Files::Rdb);
+}
+
+#[test]
+fn random_changes_and_restarts_lose_nothing_of_an_append_only_file() {
+    run_sequences(Files::AofWithPreamble);
+}
+
+#[test]
+fn random_changes_and_restarts_lose_nothing_of_an_append_only_file_of_commands() {
+    run_sequences(Files::AofOfCommands);
+}
+
+/// What a run of a random test begins with: another number each time, or the one that is asked for.
+pub fn seed() -> u64 {
+    let seed = std::env::var("REDLUA_SEED").ok();
+    seed.map_or_else(
+        || RandomState::new().hash_one(0),
+        |seed| seed.parse().expect("REDLUA_SEED is a number"),
+    )
 }
 
 /// Where the generator of a sequence starts: never at zero, and far from that of its neighbours.
-fn start(seed: u64, number: u64) -> u64 {
+pub fn start(seed: u64, number: u64) -> u64 {
     let mut mixed = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -11,7 +11,7 @@ use crate::doors::{Door, Ours, Scripts, Stock, same};
 use crate::support::{Client, Server, ServerBuilder, Value, wait_until};
 
 /// A library of one function, named as the library, that returns `value`, on replicas too.
-fn code(name: &str, value: &str) -> String {
+pub fn code(name: &str, value: &str) -> String {
     format!(
         "#!lua name={name}\n\
          redis.register_function{{function_name='{name}', flags={{'no-writes'}},\n\

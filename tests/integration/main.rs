@@ -14,6 +14,7 @@ mod connections;
 mod doors;
 mod environment;
 mod examples;
+mod function_kills;
 mod function_model;
 mod function_persistence;
 mod functions;

@@ -135,7 +135,11 @@ impl Client {
         Ok(frame)
     }
 
-    fn try_send<A: AsRef<[u8]>>(&mut self, argv: &[A]) -> io::Result<()> {
+    /// Does what [`Self::send`] does, for a server that may be going away.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn try_send<A: AsRef<[u8]>>(&mut self, argv: &[A]) -> io::Result<()> {
         let mut request = format!("*{}\r\n", argv.len()).into_bytes();
         for argument in argv {
             let argument = argument.as_ref();
