@@ -115,6 +115,10 @@ pub struct Function {
     pub flags: ScriptFlags,
     /// Its limits, which its author gave among the flags.
     pub limits: RunLimits,
+    /// How often it ran since its library was loaded.
+    pub calls: Cell<u64>,
+    /// How often it failed since then.
+    pub errors: Cell<u64>,
     compiled: Cell<FunctionRef>,
 }
 
@@ -126,6 +130,8 @@ pub struct Library {
     pub code: Rc<[u8]>,
     /// Its functions, in the order in which it registered them.
     pub functions: Vec<Function>,
+    /// Bytes of its text, and of what the VM grew by when it was loaded.
+    pub memory: usize,
     /// The VM that its functions are in.
     generation: Cell<u64>,
 }
@@ -256,7 +262,11 @@ impl Engine {
         };
         let vm = self.function_vm(function.limits);
         self.refresh(&vm, &run, &library)?;
+        function.calls.set(function.calls.get() + 1);
         let outcome = vm.invoke(&run, function.compiled.get(), inputs, reply);
+        if outcome.is_err() {
+            function.errors.set(function.errors.get() + 1);
+        }
         self.settle(&vm, outcome, Self::rebuild_function_vm)
     }
 
@@ -488,7 +498,10 @@ impl Engine {
             return Err(ErrorReply::with(&LIBRARY_EXISTS, self.dialect, &[&metadata.name]));
         }
         let vm = self.function_vm(RunLimits::default());
+        let before = vm.memory();
         let functions = self.run_library(&vm, host, code, metadata.code_offset, limit)?;
+        // What others left behind may be collected meanwhile, so that the VM shrinks.
+        let grown = vm.memory().saturating_sub(before);
         if functions.is_empty() {
             return Err(ErrorReply::new(&NO_FUNCTIONS, self.dialect));
         }
@@ -497,6 +510,7 @@ impl Engine {
             name: metadata.name,
             code: code.into(),
             functions,
+            memory: code.len() + grown,
             generation: Cell::new(self.function_generation.get()),
         }))
     }
@@ -580,6 +594,7 @@ impl From<Registered> for Function {
     fn from(registered: Registered) -> Self {
         let Registered { about, function } = registered;
         let Registration { name, description, flags, limits } = about;
-        Self { name, description, flags, limits, compiled: Cell::new(function) }
+        let (calls, errors) = (Cell::new(0), Cell::new(0));
+        Self { name, description, flags, limits, calls, errors, compiled: Cell::new(function) }
     }
 }

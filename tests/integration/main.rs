@@ -17,6 +17,7 @@ mod examples;
 mod function_kills;
 mod function_model;
 mod function_persistence;
+mod function_stats;
 mod functions;
 mod hostile;
 mod input;

@@ -1,7 +1,7 @@
 //! `LUA.FUNCTION LIST`.
 
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation};
-use crate::engine::Library;
+use crate::engine::{Function, Library};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::glob;
@@ -19,6 +19,7 @@ register!(COMMANDS: LIST: CommandSpec = CommandSpec {
     args: &[
         Arg::new("library-name-pattern", ArgKind::NamedText("LIBRARYNAME")).optional(),
         Arg::new("withcode", ArgKind::Token("WITHCODE")).optional(),
+        Arg::new("withstats", ArgKind::Token("WITHSTATS")).optional(),
     ],
     help: &[
         "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
@@ -44,15 +45,24 @@ register!(ERRORS: UNKNOWN_ARGUMENT: ErrorSpec = ErrorSpec::stock(
     "`LUA.FUNCTION LIST` is given something it does not know, or twice.",
 ));
 
+/// What is told beside names and functions.
+#[derive(Clone, Copy, Default)]
+struct Details {
+    code: bool,
+    stats: bool,
+}
+
 fn list<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
     let dialect = call.engine.dialect();
-    let mut with_code = false;
+    let mut with = Details::default();
     let mut pattern = None;
     let mut args = call.args.iter();
     while let Some(arg) = args.next() {
         let word = until_nul(arg);
-        if !with_code && word.eq_ignore_ascii_case(b"withcode") {
-            with_code = true;
+        if !with.code && word.eq_ignore_ascii_case(b"withcode") {
+            with.code = true;
+        } else if !with.stats && word.eq_ignore_ascii_case(b"withstats") {
+            with.stats = true;
         } else if pattern.is_none() && word.eq_ignore_ascii_case(b"libraryname") {
             let given = args.next().ok_or_else(|| ErrorReply::new(&NO_PATTERN, dialect))?;
             pattern = Some(*given);
@@ -66,13 +76,13 @@ fn list<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
     };
     call.reply.array(libraries.iter().filter(is_asked_for).count());
     for library in libraries.iter().filter(is_asked_for) {
-        describe(library, with_code, call.reply);
+        describe(library, with, call.reply);
     }
     Ok(())
 }
 
 /// Sends what is known about a library.
-fn describe(library: &Library, with_code: bool, reply: &mut impl ReplySink) {
+fn describe(library: &Library, with: Details, reply: &mut impl ReplySink) {
     reply.map_start();
     reply.bulk(b"library_name");
     reply.bulk(&library.name);
@@ -81,29 +91,57 @@ fn describe(library: &Library, with_code: bool, reply: &mut impl ReplySink) {
     reply.bulk(b"functions");
     reply.array(library.functions.len());
     for function in &library.functions {
-        reply.map_start();
-        reply.bulk(b"name");
-        reply.bulk(&function.name);
-        reply.bulk(b"description");
-        match &function.description {
-            Some(description) => reply.bulk(description),
-            None => reply.null(),
-        }
-        reply.bulk(b"flags");
-        reply.set_start();
-        let limits = function.limits.words();
-        for flag in function.flags.flag_names() {
-            reply.status(flag.as_bytes());
-        }
-        for limit in &limits {
-            reply.status(limit.as_bytes());
-        }
-        reply.set_end(function.flags.flag_names().count() + limits.len());
-        reply.map_end(3);
+        describe_function(function, with, reply);
     }
-    if with_code {
+    if with.code {
         reply.bulk(b"library_code");
         reply.bulk(&library.code);
     }
-    reply.map_end(if with_code { 4 } else { 3 });
+    if with.stats {
+        let total =
+            |count: fn(&Function) -> u64| -> u64 { library.functions.iter().map(count).sum() };
+        reply.bulk(b"stats");
+        reply.map_start();
+        reply.bulk(b"memory");
+        reply.integer(number(library.memory));
+        reply.bulk(b"calls");
+        reply.integer(number(total(|function| function.calls.get())));
+        reply.bulk(b"errors");
+        reply.integer(number(total(|function| function.errors.get())));
+        reply.map_end(3);
+    }
+    reply.map_end(3 + usize::from(with.code) + usize::from(with.stats));
+}
+
+fn describe_function(function: &Function, with: Details, reply: &mut impl ReplySink) {
+    reply.map_start();
+    reply.bulk(b"name");
+    reply.bulk(&function.name);
+    reply.bulk(b"description");
+    match &function.description {
+        Some(description) => reply.bulk(description),
+        None => reply.null(),
+    }
+    reply.bulk(b"flags");
+    reply.set_start();
+    let limits = function.limits.words();
+    for flag in function.flags.flag_names() {
+        reply.status(flag.as_bytes());
+    }
+    for limit in &limits {
+        reply.status(limit.as_bytes());
+    }
+    reply.set_end(function.flags.flag_names().count() + limits.len());
+    if with.stats {
+        reply.bulk(b"calls");
+        reply.integer(number(function.calls.get()));
+        reply.bulk(b"errors");
+        reply.integer(number(function.errors.get()));
+    }
+    reply.map_end(if with.stats { 5 } else { 3 });
+}
+
+/// A count as RESP has numbers.
+fn number(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
