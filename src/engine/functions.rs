@@ -554,14 +554,24 @@ impl Engine {
         }
         let offset = library::metadata(&library.code).map_or(0, |metadata| metadata.code_offset);
         let functions = self.run_library(vm, run.host, &library.code, offset, None)?;
-        for (place, function) in library.functions.iter().enumerate() {
+        let find = |(place, function): (usize, &Function)| {
             // The same code registers the same functions in the same order, unless it goes by the time or
             // by chance.
             let is_it = |again: &&Registered| again.about.name == function.name;
             let again = functions.get(place).filter(is_it);
-            let again = again.or_else(|| functions.iter().find(is_it));
-            let again = again.ok_or_else(|| ErrorReply::new(&NO_FUNCTION, self.dialect))?;
-            function.compiled.set(again.function);
+            again.or_else(|| functions.iter().find(is_it)).map(|again| again.function)
+        };
+        let again: Option<Vec<FunctionRef>> =
+            library.functions.iter().enumerate().map(find).collect();
+        let kept = again.as_deref().unwrap_or_default();
+        if kept.len() < functions.len() {
+            for spare in functions.iter().filter(|it| !kept.contains(&it.function)) {
+                vm.release(spare.function);
+            }
+        }
+        let again = again.ok_or_else(|| ErrorReply::new(&NO_FUNCTION, self.dialect))?;
+        for (function, again) in library.functions.iter().zip(again) {
+            function.compiled.set(again);
         }
         library.generation.set(generation);
         Ok(())
