@@ -46,11 +46,8 @@ unsafe extern "C" fn forked(
 
 /// Whether the child rewrites the append-only file as commands.
 fn rewrites_as_commands(ctx: *mut RedisModuleCtx) -> bool {
-    if number_of(ctx, c"persistence", c"aof_rewrite_in_progress") != Some(1) {
-        return false;
-    }
-    let args: [&[u8]; 2] = [b"GET", b"aof-use-rdb-preamble"];
-    call::plain(ctx, c"CONFIG", &args, |proto| proto.ends_with(b"\r\nno\r\n")).unwrap_or_default()
+    number_of(ctx, c"persistence", c"aof_rewrite_in_progress") == Some(1)
+        && call::is_setting(ctx, b"aof-use-rdb-preamble", b"no")
 }
 
 fn write_after(ctx: *mut RedisModuleCtx, milliseconds: i64) {

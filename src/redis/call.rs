@@ -59,15 +59,23 @@ pub(super) fn plain<T>(
     Some(read(reply.as_ref()))
 }
 
-/// The value in the reply of `CONFIG GET` for one setting.
-pub(super) fn setting(proto: &[u8]) -> Option<Vec<u8>> {
-    let mut tokens = Tokens::new(proto);
-    // A list, or a map, of the name and the value.
-    tokens.next();
-    match (tokens.next(), tokens.next()) {
-        (Token::Bulk(_), Token::Bulk(value)) => Some(value.to_vec()),
-        _ => None,
-    }
+/// The value of a setting of the server.
+pub(super) fn setting(ctx: *mut RedisModuleCtx, name: &[u8]) -> Option<Vec<u8>> {
+    let read = |proto: &[u8]| {
+        let mut tokens = Tokens::new(proto);
+        // A list, or a map, of the name and the value.
+        tokens.next();
+        match (tokens.next(), tokens.next()) {
+            (Token::Bulk(_), Token::Bulk(value)) => Some(value.to_vec()),
+            _ => None,
+        }
+    };
+    plain(ctx, c"CONFIG", &[b"GET", name], read).flatten()
+}
+
+/// Whether a setting of the server has this value.
+pub(super) fn is_setting(ctx: *mut RedisModuleCtx, name: &[u8], value: &[u8]) -> bool {
+    setting(ctx, name).as_deref() == Some(value)
 }
 
 /// Calls a command and says whether the server refused it before running it.

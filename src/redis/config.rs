@@ -132,8 +132,8 @@ fn get(spec: &ConfigSpec) -> i64 {
         Value::Own(value) => value.load(Ordering::Relaxed),
         Value::Server(name) => {
             let ctx = SERVER.load(Ordering::Relaxed);
-            let value = call::plain(ctx, c"CONFIG", &[b"GET", name.to_bytes()], call::setting);
-            let value = value.flatten().and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            let value = call::setting(ctx, name.to_bytes());
+            let value = value.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             value.unwrap_or(spec.default)
         }
     }

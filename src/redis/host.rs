@@ -109,9 +109,7 @@ impl RedisHost {
 
     /// Whether a setting of the server has this value.
     fn is_setting(&self, name: &[u8], value: &[u8]) -> bool {
-        let args: [&[u8]; 2] = [b"GET", name];
-        let end = [b"\r\n", value, b"\r\n"].concat();
-        call::plain(self.ctx, c"CONFIG", &args, |proto| proto.ends_with(&end)).unwrap_or_default()
+        call::is_setting(self.ctx, name, value)
     }
 
     /// Whether the server takes writes only while it has so many replicas.
@@ -354,8 +352,7 @@ impl Host for RedisHost {
 
     fn busy_threshold(&self) -> Option<Duration> {
         let ask = || {
-            let args: [&[u8]; 2] = [b"GET", b"busy-reply-threshold"];
-            let answer = call::plain(self.ctx, c"CONFIG", &args, call::setting).flatten();
+            let answer = call::setting(self.ctx, b"busy-reply-threshold");
             let milliseconds = answer.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             milliseconds.filter(|&value| value > 0).map(Duration::from_millis)
         };
