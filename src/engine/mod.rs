@@ -12,5 +12,4 @@ mod tests;
 pub use crate::vm::{BusyRun, RunKind};
 pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
-pub use state::flushes_in_background;
 pub use state::{Engine, EngineStats, FlushMode};

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::functions::Libraries;
@@ -49,39 +48,11 @@ pub struct EngineStats {
     pub rebuilt_vms: u64,
 }
 
-/// Flushes that go on in threads.
-static BACKGROUND_FLUSHES: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether a flush goes on in a thread: the module's code must stay until it ends.
-pub fn flushes_in_background() -> bool {
-    BACKGROUND_FLUSHES.load(Ordering::Acquire) > 0
-}
-
-/// Counts one flush that goes on.
-struct BackgroundFlush;
-
-impl BackgroundFlush {
-    fn begin() -> Self {
-        BACKGROUND_FLUSHES.fetch_add(1, Ordering::AcqRel);
-        Self
-    }
-}
-
-impl Drop for BackgroundFlush {
-    fn drop(&mut self) {
-        BACKGROUND_FLUSHES.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Drops `garbage` in a thread.
 fn free_in_background<T: Send + 'static>(garbage: T) {
-    let going = BackgroundFlush::begin();
     let thread = thread::Builder::new().name("redlua-flush".to_owned());
     // Without a thread the closure is dropped here, and what it holds with it.
-    drop(thread.spawn(move || {
-        drop(garbage);
-        drop(going);
-    }));
+    drop(thread.spawn(move || drop(garbage)));
 }
 
 /// A compiled script and the VM it belongs to, by generation.

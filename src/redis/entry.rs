@@ -1,4 +1,4 @@
-//! Loading and unloading the module.
+//! Loading the module, which is never unloaded: servers refuse that for one with a data type.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -16,7 +16,7 @@ use super::takeover::{self, Counterparts};
 use super::user::StockCommands;
 use super::{aof, config, filter, info, register};
 use crate::dialect::{Dialect, Flavour, version};
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::names;
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
@@ -57,22 +57,6 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
             ERR
         }
     }
-}
-
-/// Called by the server to unload the module.
-///
-/// # Safety
-/// Only the server calls it, while no command of the module is running.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn RedisModule_OnUnload(ctx: *mut RedisModuleCtx) -> c_int {
-    if engine::flushes_in_background() {
-        log(ctx, c"warning", "RedLua does not unload while a flush goes on; try again");
-        return ERR;
-    }
-    drop(panic::take_hook());
-    // SAFETY: no callback is running.
-    unsafe { global::remove() };
-    OK
 }
 
 fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {

@@ -45,7 +45,7 @@ pub(super) struct Writes {
 
 struct Slot(UnsafeCell<Option<Module>>);
 
-// SAFETY: the slot is touched by the server's main thread only: at load and unload, and in callbacks, which
+// SAFETY: the slot is touched by the server's main thread only: at load, and in callbacks, which
 // the server makes on that thread.
 unsafe impl Sync for Slot {}
 
@@ -56,7 +56,7 @@ static MODULE: Slot = Slot(UnsafeCell::new(None));
 /// # Safety
 /// Only on the server's main thread, and not kept across the end of the callback.
 pub(super) unsafe fn module<'a>() -> Option<&'a Module> {
-    // SAFETY: writes happen only in `install` and `remove`, when no callback is running.
+    // SAFETY: writes happen only in `install`, when no callback is running.
     unsafe { (*MODULE.0.get()).as_ref() }
 }
 
@@ -67,13 +67,4 @@ pub(super) unsafe fn module<'a>() -> Option<&'a Module> {
 pub(super) unsafe fn install(module: Module) {
     // SAFETY: no reference to the state exists yet.
     unsafe { *MODULE.0.get() = Some(module) };
-}
-
-/// Drops the module's state.
-///
-/// # Safety
-/// Only while the module is unloaded, on the server's main thread.
-pub(super) unsafe fn remove() {
-    // SAFETY: no callback is running, so no reference to the state exists.
-    unsafe { *MODULE.0.get() = None };
 }
