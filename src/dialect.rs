@@ -90,4 +90,34 @@ impl Dialect {
             Flavour::Redis | Flavour::Valkey => 11,
         }
     }
+
+    /// Whether the server reads a payload of this version of the RDB format.
+    ///
+    /// Valkey 9 leaves out those that Redis took after the two parted, unless `rdb-version-check` is relaxed.
+    ///
+    /// Stock: `cluster.c` `verifyDumpPayload`.
+    pub const fn reads_rdb(self, version: u16) -> bool {
+        match self.rdb_version() {
+            newest @ 80.. => matches!(version, 1..=11 | 80..) && version <= newest,
+            newest => version <= newest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_read_up_to_the_servers_own_format() {
+        let read = |dialect: Dialect| -> Vec<u16> {
+            (0..100).filter(|version| dialect.reads_rdb(*version)).collect()
+        };
+        let up_to = |newest: u16| -> Vec<u16> { (0..=newest).collect() };
+        assert_eq!(read(Dialect::redis(7, 0, 15)), up_to(10));
+        assert_eq!(read(Dialect::redis(8, 0, 2)), up_to(12));
+        assert_eq!(read(Dialect::valkey(8, 1, 1)), up_to(11));
+        let valkey = [(1..=11).collect(), vec![80]].concat();
+        assert_eq!(read(Dialect::valkey(9, 1, 2)), valkey);
+    }
 }

@@ -103,7 +103,7 @@ pub fn seal_payload(body: &[u8]) -> Vec<u8> {
 /// # Errors
 /// As [`payload::restore`] and the texts it gives.
 pub fn restore_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, PayloadError> {
-    let texts = payload::restore(payload, RDB_VERSION, PACKED)?;
+    let texts = payload::restore(payload, |version| version <= RDB_VERSION, PACKED)?;
     texts.map(|text| text.map(Cow::into_owned)).collect()
 }
 

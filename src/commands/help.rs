@@ -5,6 +5,9 @@ use crate::dialect::{Dialect, Hosts};
 use crate::names;
 use crate::resp::ReplySink;
 
+/// Lines that some servers alone have.
+const LINES_OF_SOME: &[(&str, Hosts)] = &[("    * Library description", Hosts::Redis70)];
+
 /// Replies with the HELP of `container`, whose subcommands stock explains in this order.
 ///
 /// Stock: `networking.c` `addReplyHelp`.
@@ -23,7 +26,10 @@ pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mu
     let about_help =
         if dialect.is(Hosts::Redis70) { "Prints this help." } else { "Print this help." };
     let about_help = format!("    {about_help}");
-    let lines = subcommands.iter().flat_map(|spec| spec.help.iter().copied());
+    let is_told = |line: &&str| {
+        LINES_OF_SOME.iter().all(|(other, hosts)| other != line || dialect.is(*hosts))
+    };
+    let lines = subcommands.iter().flat_map(|spec| spec.help.iter().copied()).filter(is_told);
     let lines: Vec<&str> =
         [title.as_str()].into_iter().chain(lines).chain(["HELP", &about_help]).collect();
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::request::{self, NOTHING, integer};
 use super::state::Engine;
 use crate::config;
+use crate::dialect::Hosts;
 use crate::host::{Host, ServerHost};
 use crate::policy::admission::{Access, Grant, admit};
 use crate::policy::key_slot::key_slot;
@@ -18,11 +19,12 @@ use crate::policy::{Demand, RunState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::library::{self, LibraryError, is_valid_name};
+use crate::script::shebang::until_nul;
 use crate::script::{RunLimits, ScriptFlags};
 use crate::script::{payload, wrapped};
 use crate::vm::{
     CompileError, FunctionRef, LoadError, Registered, Registration, RunContext, RunName, Vm, Watch,
-    invalid_name,
+    check_names, invalid_name,
 };
 
 register!(ERRORS: NO_METADATA: ErrorSpec = ErrorSpec::stock(
@@ -366,7 +368,11 @@ impl Engine {
         payload: &[u8],
     ) -> (Vec<String>, Vec<(String, ErrorReply)>) {
         let (mut copied, mut refused) = (Vec::new(), Vec::new());
-        let texts = payload::restore(payload, self.dialect.rdb_version(), config::memory_limit());
+        let texts = payload::restore(
+            payload,
+            |version| self.dialect.reads_rdb(version),
+            config::memory_limit(),
+        );
         for text in texts.into_iter().flatten().flatten() {
             let Ok(metadata) = library::metadata(&text) else { continue };
             if self.libraries.borrow().by_name.contains_key(&metadata.name) {
@@ -502,6 +508,12 @@ impl Engine {
         let functions = self.run_library(&vm, host, code, metadata.code_offset, limit)?;
         // What others left behind may be collected meanwhile, so that the VM shrinks.
         let grown = vm.memory().saturating_sub(before);
+        if self.dialect.is(Hosts::Valkey)
+            && let Err(spec) = check_names(&functions)
+        {
+            functions.iter().for_each(|it| vm.release(it.function));
+            return Err(ErrorReply::new(spec, self.dialect));
+        }
         if functions.is_empty() {
             return Err(ErrorReply::new(&NO_FUNCTIONS, self.dialect));
         }
@@ -525,6 +537,8 @@ impl Engine {
         limit: Option<Duration>,
     ) -> Result<Vec<Registered>, ErrorReply> {
         let source = code.get(code_offset..).unwrap_or_default();
+        // There the text ends where one of C would.
+        let source = if self.dialect.is(Hosts::Valkey) { until_nul(source) } else { source };
         let run = RunContext {
             host,
             name: RunName::Function(b""),

@@ -11,7 +11,7 @@ pub(crate) mod random;
 mod sandbox;
 pub(crate) mod watch;
 
-pub use api::register_function::invalid_name;
+pub use api::register_function::{check_names, invalid_name};
 pub use context::{Inputs, RunContext, RunName};
 pub use machine::{Purpose, Vm};
 #[cfg(fuzzing)]

@@ -1,6 +1,6 @@
 //! What counts as equal, and how a difference is told.
 
-use crate::allowed::{Allowed, Difference};
+use crate::allowed::{Allowed, Difference, without_encoding, without_encodings};
 use crate::case::{self, Case};
 use crate::runner::Outcome;
 use crate::support::{Value, render};
@@ -43,16 +43,24 @@ pub fn difference(stock: &Outcome, ours: &Outcome, case: &Case) -> Option<String
 
 /// Answers whether an allowed difference explains what was seen.
 pub fn covers(entry: &Allowed, stock: &Outcome, ours: &Outcome) -> bool {
-    match entry.difference {
-        Difference::Any => true,
+    let reduced = |outcome: &Outcome, remove: fn(Value) -> Value| -> Vec<Option<Value>> {
+        let values = outcome.replies.iter().map(|frame| Value::parse(frame).ok());
+        values.map(|value| value.map(|value| remove(with_stock_names(value)))).collect()
+    };
+    let (remove, same_data) = match entry.difference {
+        Difference::Any => return true,
         Difference::Within(remove) | Difference::ByChance(remove) => {
-            let reduced = |outcome: &Outcome| -> Vec<Option<Value>> {
-                let values = outcome.replies.iter().map(|frame| Value::parse(frame).ok());
-                values.map(|value| value.map(|value| remove(with_stock_names(value)))).collect()
-            };
-            stock.end == ours.end && stock.data == ours.data && reduced(stock) == reduced(ours)
+            (remove, stock.data == ours.data)
         }
-    }
+        Difference::Encodings => {
+            let lines = |outcome: &Outcome| -> Vec<String> {
+                outcome.data.iter().map(|line| without_encoding(line)).collect()
+            };
+            let remove: fn(Value) -> Value = without_encodings;
+            (remove, lines(stock) == lines(ours))
+        }
+    };
+    same_data && stock.end == ours.end && reduced(stock, remove) == reduced(ours, remove)
 }
 
 /// Compares two frames; the names of our commands count as stock's.

@@ -48,16 +48,25 @@ pub struct Host {
     /// Whether it is Valkey, whose `version` is that of the Redis it is compatible with.
     pub valkey: bool,
     version: Vec<u32>,
+    /// Valkey's own.
+    valkey_version: Vec<u32>,
 }
 
 impl Host {
     fn ask(client: &mut Client) -> Self {
         let info = client.value(&["INFO", "server"]).text().expect("INFO answers text");
         let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+        let valkey = field("valkey_version:");
         Self {
-            valkey: field("valkey_version:").is_some(),
+            valkey: valkey.is_some(),
+            valkey_version: valkey.map(numbers).unwrap_or_default(),
             version: numbers(field("redis_version:").expect("INFO names the version")),
         }
+    }
+
+    /// Answers whether the server is Valkey of a version or a newer one.
+    pub fn is_valkey_since(&self, version: &str) -> bool {
+        self.valkey && self.valkey_version >= numbers(version)
     }
 
     /// Answers whether the server is older than a version of Redis.

@@ -117,7 +117,8 @@ pub(super) fn restore_payload(
         ErrorReply::new(spec, dialect)
     };
     let limit = config::memory_limit();
-    let texts = payload::restore(payload, dialect.rdb_version(), limit).map_err(refusal)?;
+    let reads = |version| dialect.reads_rdb(version);
+    let texts = payload::restore(payload, reads, limit).map_err(refusal)?;
     let mut staged = engine.stage();
     for text in texts {
         let loaded = text

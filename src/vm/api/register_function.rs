@@ -1,11 +1,15 @@
 //! `redis.register_function`.
 
+use std::collections::HashSet;
+
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
+use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
 use crate::script::library::is_valid_name;
 use crate::script::limits::LimitWord;
 use crate::script::{RunLimits, ScriptFlags};
+use crate::vm::Registered;
 use crate::vm::native::{self, Kind, NativeResult, Raised, Registration, Stack, error_value};
 
 register!(LUA_API: REGISTER_FUNCTION: ApiSpec = ApiSpec {
@@ -18,49 +22,83 @@ register!(LUA_API: REGISTER_FUNCTION: ApiSpec = ApiSpec {
     member: Member::Function(Function(register_function)),
 });
 
-/// Declares the errors of the function.
+/// Declares errors of the function; its name, under which each server has it, stands between two texts.
 macro_rules! errors {
-    ($($name:ident, $text:literal, $when:literal;)*) => { $(
-        register!(ERRORS: $name: ErrorSpec = ErrorSpec::stock("ERR", $text, $when));
+    ($($name:ident, $before:literal _ $after:literal, $when:literal;)*) => { $(
+        register!(ERRORS: $name: ErrorSpec = ErrorSpec::stock(
+            "ERR", concat!($before, "redis.register_function", $after), $when,
+        ).on(&[(Hosts::Valkey, concat!($before, "server.register_function", $after))]));
     )* };
 }
 
 errors! {
-    NOT_LOADING, "redis.register_function can only be called on FUNCTION LOAD command",
+    NOT_LOADING, "" _ " can only be called on FUNCTION LOAD command",
         "A function calls `redis.register_function`.";
-    COUNT, "wrong number of arguments to redis.register_function",
+    COUNT, "wrong number of arguments to " _ "",
         "`redis.register_function` gets no argument or more than two.";
-    NO_TABLE, "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+    NO_TABLE, "calling " _ " with a single argument is only applicable to Lua table (representing named arguments).",
         "The only argument of `redis.register_function` is no table.";
-    KEY, "named argument key given to redis.register_function is not a string",
+    KEY, "named argument key given to " _ " is not a string",
         "A key of the named arguments is no string.";
-    NAME_TYPE, "function_name argument given to redis.register_function must be a string",
+    NAME_TYPE, "function_name argument given to " _ " must be a string",
         "The named argument `function_name` is no string.";
-    DESCRIPTION_TYPE, "description argument given to redis.register_function must be a string",
+    DESCRIPTION_TYPE, "description argument given to " _ " must be a string",
         "The named argument `description` is no string.";
-    CALLBACK_TYPE, "callback argument given to redis.register_function must be a function",
+    CALLBACK_TYPE, "callback argument given to " _ " must be a function",
         "The named argument `callback` is no function.";
-    FLAGS_TYPE, "flags argument to redis.register_function must be a table representing function flags",
+    FLAGS_TYPE, "flags argument to " _ " must be a table representing function flags",
         "The named argument `flags` is no table.";
-    FLAG, "unknown flag given", "The named argument `flags` holds something that is no flag.";
-    ARGUMENT, "unknown argument given to redis.register_function",
+    ARGUMENT, "unknown argument given to " _ "",
         "A named argument does not exist.";
-    NO_NAME, "redis.register_function must get a function name argument",
+    NO_NAME, "" _ " must get a function name argument",
         "There is no named argument `function_name`.";
-    NO_CALLBACK, "redis.register_function must get a callback argument",
+    NO_CALLBACK, "" _ " must get a callback argument",
         "There is no named argument `callback`.";
-    FIRST, "first argument to redis.register_function must be a string",
+    FIRST, "first argument to " _ " must be a string",
         "The first of two arguments is no string.";
-    SECOND, "second argument to redis.register_function must be a function",
+    SECOND, "second argument to " _ " must be a function",
         "The second of two arguments is no function.";
-    BAD_NAME, "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
-        "The name of a library or a function has other characters, or none.";
-    TWICE, "Function already exists in the library", "A library registers two functions of one name.";
 }
+register!(ERRORS: FLAG: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "unknown flag given",
+    "The named argument `flags` holds something that is no flag.",
+));
+register!(ERRORS: BAD_NAME: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+    "The name of a library or a function has other characters, or none.",
+));
+register!(ERRORS: TWICE: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Function already exists in the library",
+    "A library registers two functions of one name.",
+));
+register!(ERRORS: BAD_FUNCTION_NAME: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Function names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+    "The name of a function has other characters, or none, on a server that looks once the library has run.",
+));
 
 /// The error for a name that is none, which libraries share.
 pub fn invalid_name() -> &'static ErrorSpec {
     &BAD_NAME
+}
+
+/// What is wrong with the names of a library's functions on a server that looks once the library has run.
+///
+/// Stock: Valkey's `functions.c` `functionLibCreateFunction`.
+pub fn check_names(functions: &[Registered]) -> Result<(), &'static ErrorSpec> {
+    let mut names = HashSet::new();
+    for function in functions {
+        if !is_valid_name(&function.about.name) {
+            return Err(&BAD_FUNCTION_NAME);
+        }
+        if !names.insert(&function.about.name) {
+            return Err(&TWICE);
+        }
+    }
+    Ok(())
 }
 
 /// Stock: `function_lua.c` `luaRegisterFunction`.
@@ -91,6 +129,12 @@ fn check_loading(stack: &Stack<'_>) -> Result<(), &'static ErrorSpec> {
 ///
 /// Stock: `functions.c` `functionLibCreateFunction`.
 fn keep(stack: &mut Stack<'_>, arguments: Registration) -> Result<(), &'static ErrorSpec> {
+    if stack.shared().dialect.is(Hosts::Valkey) {
+        // There a description ends where a text of C would, and names are checked by `check_names`.
+        let description = arguments.description.map(|text| until_nul(&text).to_vec());
+        native::register(stack, Registration { description, ..arguments });
+        return Ok(());
+    }
     if !is_valid_name(&arguments.name) {
         return Err(&BAD_NAME);
     }
