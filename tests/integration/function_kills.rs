@@ -54,12 +54,15 @@ fn send(
     told: &AtomicUsize,
 ) -> (usize, usize) {
     let (mut acknowledged, mut sent) = (0, 0);
-    while sent < loads.len() {
+    let mut is_there = true;
+    while is_there && sent < loads.len() {
         let several = (1 + dice.roll(5) as usize).min(loads.len() - sent);
         for load in &loads[sent..sent + several] {
-            if client.try_send(&load.argv()).is_ok() {
-                sent += 1;
+            is_there = client.try_send(&load.argv()).is_ok();
+            if !is_there {
+                break;
             }
+            sent += 1;
         }
         while acknowledged < sent {
             let Ok(reply) = client.try_read_frame() else { return (acknowledged, sent) };
