@@ -69,6 +69,14 @@ impl Dialect {
         }
     }
 
+    /// Whether the server keeps the keys of each cluster slot apart.
+    pub const fn keeps_keys_by_slot(self) -> bool {
+        match self.flavour {
+            Flavour::Redis => self.version >= version(7, 4, 0),
+            Flavour::Valkey => true,
+        }
+    }
+
     /// Whether the stock engine has the `os` table (with `clock` only).
     pub const fn has_os(self) -> bool {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)

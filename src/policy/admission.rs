@@ -79,8 +79,9 @@ mod tests {
     use crate::policy::Demand;
 
     const HOST: Dialect = Dialect::redis(7, 0, 15);
-    const ALONE: ServerState = ServerState { cluster: false, obeyed: false, stale: false };
-    const CLUSTER: ServerState = ServerState { cluster: true, obeyed: false, stale: false };
+    const ALONE: ServerState =
+        ServerState { cluster: false, transaction: false, obeyed: false, stale: false };
+    const CLUSTER: ServerState = ServerState { cluster: true, ..ALONE };
 
     #[test]
     fn admit_follows_the_table() {

@@ -137,7 +137,8 @@ mod tests {
     const WRITER: Grant = Grant { read_only: false, allow_oom: false, allow_cross_slot: true };
     const READER: Grant = Grant { read_only: true, ..WRITER };
     const HUNGRY: Grant = Grant { allow_oom: true, ..WRITER };
-    const PLAIN: ServerState = ServerState { cluster: false, obeyed: false, stale: false };
+    const PLAIN: ServerState =
+        ServerState { cluster: false, transaction: false, obeyed: false, stale: false };
 
     fn facts(arity: i32, traits: Traits) -> CommandFacts {
         CommandFacts { arity, traits }

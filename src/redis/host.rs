@@ -169,6 +169,7 @@ impl Host for RedisHost {
         let flags = self.flags();
         ServerState {
             cluster: flags & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0,
+            transaction: flags & raw::REDISMODULE_CTX_FLAGS_MULTI != 0,
             // While data is loaded, only its file gives commands.
             obeyed: flags
                 & (raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)

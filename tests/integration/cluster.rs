@@ -160,7 +160,9 @@ fn expect(all: &str, marks: &[&str]) {
 #[test]
 fn a_node_answers_for_declared_and_undeclared_keys_as_stock_does() {
     let server = half();
-    let all = compare(&mut server.client(), |_, _| false);
+    let mut client = server.client();
+    let by_slot = keeps_keys_by_slot(&mut client);
+    let all = compare(&mut client, |script, keys| by_slot && leaves_its_slot(script, keys));
     expect(
         &all,
         &[
@@ -175,15 +177,70 @@ fn a_node_answers_for_declared_and_undeclared_keys_as_stock_does() {
     );
 }
 
+/// Whether the server keeps the keys of each slot apart, as Redis does since 7.4, and every Valkey.
+fn keeps_keys_by_slot(client: &mut Client) -> bool {
+    let info = client.value(&["INFO", "SERVER"]).text().expect("INFO answers text");
+    let version = client.info("redis_version");
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    info.contains("valkey_version") || (parts.next(), parts.next()) >= (Some(7), Some(4))
+}
+
+/// Whether a script may use keys of another slot than those it declared.
+fn leaves_its_slot(script: &str, keys: &[&str]) -> bool {
+    let may = !script.starts_with("#!lua") || script.contains("allow-cross-slot-keys");
+    may && !keys.is_empty()
+}
+
+#[test]
+fn no_key_gets_into_the_slot_of_another() {
+    let server = half();
+    let mut client = server.client();
+    let by_slot = keeps_keys_by_slot(&mut client);
+    let refusal = "-ERR Script attempted to access keys that do not hash to the same slot";
+    let set = |command: &str| format!("return redis.{command}('set', ARGV[1], ARGV[1])");
+    let check = |client: &mut Client, argv: &[Vec<u8>], transaction: bool| {
+        client.cmd(&["DEL", ELSEWHERE]);
+        if transaction {
+            client.ok(&["MULTI"]);
+            client.cmd(&["SET", HERE, "v"]);
+            client.cmd(argv);
+        }
+        let reply = if transaction { client.show(&["EXEC"]) } else { client.show(argv) };
+        let found = client.text(&format!("GET {ELSEWHERE}"));
+        if by_slot {
+            assert!(reply.contains(&refusal[1..]), "{reply}");
+            assert_eq!(found, "$-1");
+        } else {
+            assert!(reply.contains("+OK"), "{reply}");
+            assert_eq!(found, format!("\"{ELSEWHERE}\""));
+        }
+        let slot = client.value(&["CLUSTER", "KEYSLOT", HERE]).to_string();
+        let slot = slot.trim_start_matches(':').to_owned();
+        let keys = client.text(&format!("CLUSTER GETKEYSINSLOT {slot} 10"));
+        assert!(!keys.contains(ELSEWHERE), "{keys}");
+    };
+    for shebang in ["", "#!lua flags=allow-cross-slot-keys\n"] {
+        let script = format!("{shebang}{}", set("call"));
+        check(&mut client, &request("LUA.EVAL", &script, &[HERE], &[ELSEWHERE]), false);
+        check(&mut client, &request("LUA.EVAL", &script, &[], &[ELSEWHERE]), true);
+        let undeclared = request("LUA.EVAL", &script, &[], &[ELSEWHERE]);
+        assert_eq!(client.show(&undeclared), "+OK");
+        assert_eq!(client.text(&format!("GET {ELSEWHERE}")), format!("\"{ELSEWHERE}\""));
+    }
+}
+
 #[test]
 fn a_node_of_a_cluster_that_is_down_refuses_as_stock_does() {
     let server = node();
     let mut client = server.client();
     own(&mut client, ["0", "8191"]);
+    let by_slot = keeps_keys_by_slot(&mut client);
     let all = compare(&mut client, |_, _| false);
     expect(&all, &["-CLUSTERDOWN "]);
     client.set("cluster-allow-reads-when-down", "yes");
-    let all = compare(&mut client, needs_flags_known_to_the_server);
+    let all = compare(&mut client, |script, keys| {
+        needs_flags_known_to_the_server(script, keys) || (by_slot && leaves_its_slot(script, keys))
+    });
     expect(
         &all,
         &["-CLUSTERDOWN ", "Script attempted to execute a write command while the cluster is down"],
@@ -206,7 +263,8 @@ fn slots_on_the_move_are_handled_as_stock_does() {
     let slot = client.value(&["CLUSTER", "KEYSLOT", HERE]).to_string();
     let slot = slot.trim_start_matches(':');
     client.ok(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &id]);
-    let all = compare(&mut client, |_, _| false);
+    let by_slot = keeps_keys_by_slot(&mut client);
+    let all = compare(&mut client, |script, keys| by_slot && leaves_its_slot(script, keys));
     expect(&all, &["-ASK ", "-TRYAGAIN "]);
 
     let own = client.value(&["CLUSTER", "MYID"]).text().expect("an id");
