@@ -91,8 +91,15 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             drop(argv);
             stack.set_top(0);
             let proto = reply.as_ref();
-            let is_error = to_lua::push(stack, proto).is_err() || proto.first() == Some(&b'-');
-            if is_error { Reply::Error } else { Reply::Value }
+            match to_lua::push(stack, proto) {
+                Ok(()) if proto.first() != Some(&b'-') => Reply::Value,
+                Ok(()) => Reply::Error,
+                Err(to_lua::Cut) => {
+                    // Whatever it is, the run ends; but there has to be a value.
+                    stack.push_nil();
+                    Reply::Error
+                }
+            }
         }
         Err(error) => {
             drop(argv);
