@@ -69,14 +69,20 @@ fn whole(number: Option<u64>) -> Option<i64> {
 pub enum Value {
     /// Here.
     Own(&'static AtomicI64),
-    /// It is the value of this setting of the server.
-    Server(&'static std::ffi::CStr),
+    /// It is that of a setting of the server.
+    Server {
+        /// The name of that setting.
+        name: &'static std::ffi::CStr,
+        /// What it was when settings changed last.
+        known: &'static AtomicI64,
+    },
 }
 
 const MB: i64 = 1024 * 1024;
 
 static MEMORY_LIMIT_VALUE: AtomicI64 = AtomicI64::new(256 * MB);
 static MAX_SCRIPT_SIZE_VALUE: AtomicI64 = AtomicI64::new(16 * MB);
+static SCRIPT_TIME_LIMIT_VALUE: AtomicI64 = AtomicI64::new(5000);
 static MAX_RUN_TIME_VALUE: AtomicI64 = AtomicI64::new(0);
 static MAX_RUN_TIME_AFTER_WRITE_VALUE: AtomicI64 = AtomicI64::new(0);
 static EXEC_TIME_LIMIT_VALUE: AtomicI64 = AtomicI64::new(30_000);
@@ -119,7 +125,7 @@ register!(CONFIGS: SCRIPT_TIME_LIMIT: ConfigSpec = ConfigSpec {
     range: (0, i64::MAX),
     default: 5000,
     fixed: false,
-    value: Value::Server(c"busy-reply-threshold"),
+    value: Value::Server { name: c"busy-reply-threshold", known: &SCRIPT_TIME_LIMIT_VALUE },
 });
 register!(CONFIGS: MAX_RUN_TIME: ConfigSpec = ConfigSpec {
     name: c"max-run-time",
@@ -177,6 +183,12 @@ pub fn takes_over() -> bool {
 /// Whether a takeover begins by copying stock's libraries.
 pub fn imports_at_takeover() -> bool {
     TAKEOVER_IMPORT_VALUE.load(Ordering::Relaxed) != 0
+}
+
+/// Milliseconds that a run goes on before other clients are told that the server is busy; 0 for ever.
+#[inline]
+pub fn script_time_limit() -> u64 {
+    SCRIPT_TIME_LIMIT_VALUE.load(Ordering::Relaxed).unsigned_abs()
 }
 
 /// Milliseconds that a run may take as long as it has not written; 0 for any number.
@@ -246,9 +258,8 @@ mod tests {
     #[test]
     fn every_setting_starts_with_its_default_within_its_range() {
         for config in CONFIGS {
-            if let Value::Own(value) = config.value {
-                assert_eq!(value.load(Ordering::Relaxed), config.default, "{:?}", config.name);
-            }
+            let (Value::Own(value) | Value::Server { known: value, .. }) = config.value;
+            assert_eq!(value.load(Ordering::Relaxed), config.default, "{:?}", config.name);
             assert!(
                 (config.range.0..=config.range.1).contains(&config.default),
                 "{:?}",

@@ -34,6 +34,7 @@ pub(super) fn register(
     // SAFETY: the context is that of the load.
     let status = unsafe { api!(LoadConfigs(ctx)) };
     LOADED.store(true, Ordering::Relaxed);
+    look_at_server();
     for (spec, value) in arguments {
         set(spec, *value);
     }
@@ -128,14 +129,19 @@ unsafe extern "C" fn write_switch(
 }
 
 fn get(spec: &ConfigSpec) -> i64 {
-    match spec.value {
-        Value::Own(value) => value.load(Ordering::Relaxed),
-        Value::Server(name) => {
-            let ctx = SERVER.load(Ordering::Relaxed);
-            let value = call::setting(ctx, name.to_bytes());
-            let value = value.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-            value.unwrap_or(spec.default)
-        }
+    // The server may be in the middle of a walk through its settings, and does not bear to be asked for one.
+    let (Value::Own(value) | Value::Server { known: value, .. }) = spec.value;
+    value.load(Ordering::Relaxed)
+}
+
+/// Takes the values of the settings that are the server's.
+pub(super) fn look_at_server() {
+    let ctx = SERVER.load(Ordering::Relaxed);
+    for spec in CONFIGS {
+        let Value::Server { name, known } = spec.value else { continue };
+        let value = call::setting(ctx, name.to_bytes());
+        let value = value.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        known.store(value.unwrap_or(spec.default), Ordering::Relaxed);
     }
 }
 
@@ -148,8 +154,8 @@ fn set(spec: &ConfigSpec, value: i64) -> c_int {
             }
         }
         // The server sets what the configuration file does not name to its default: to what was so far.
-        Value::Server(_) if value == spec.default && !LOADED.load(Ordering::Relaxed) => {}
-        Value::Server(name) => {
+        Value::Server { .. } if value == spec.default && !LOADED.load(Ordering::Relaxed) => {}
+        Value::Server { name, .. } => {
             let ctx = SERVER.load(Ordering::Relaxed);
             let value = value.to_string();
             let words: [&[u8]; 3] = [b"SET", name.to_bytes(), value.as_bytes()];

@@ -1,6 +1,5 @@
 //! Loading the module, which is never unloaded: servers refuse that for one with a data type.
 
-use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -83,7 +82,6 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
         counterparts: Counterparts::new(),
         probe: CString::new(names::full("LUA.WRITEPROBE")).unwrap_or_default(),
         writes: Writes::default(),
-        busy_threshold: Cell::default(),
         loading: Loading::default(),
     };
     module.facts.fill(ctx);
@@ -130,7 +128,7 @@ unsafe extern "C" fn settings_changed(
     if let Some(module) = unsafe { global::module() } {
         module.writes.allowed.set(false);
         module.writes.need_replicas.set(None);
-        module.busy_threshold.set(None);
+        config::look_at_server();
     }
 }
 

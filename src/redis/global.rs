@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::CString;
-use std::time::Duration;
 
 use super::facts::FactsCache;
 use super::persistence::Loading;
@@ -24,9 +23,6 @@ pub(super) struct Module {
     pub(super) probe: CString,
     /// What is known of whether the server takes writes.
     pub(super) writes: Writes,
-    /// The server's `busy-reply-threshold`, if it was asked since settings changed last; `None` inside for
-    /// ever.
-    pub(super) busy_threshold: Cell<Option<Option<Duration>>>,
     /// The load of a dataset that goes on.
     pub(super) loading: Loading,
 }

@@ -14,6 +14,7 @@ use super::global::Module;
 use super::master_link;
 use super::user::User;
 use crate::commands::internal_error;
+use crate::config;
 use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::policy::call_errors::Refusal;
@@ -352,14 +353,7 @@ impl Host for RedisHost {
     }
 
     fn busy_threshold(&self) -> Option<Duration> {
-        let ask = || {
-            let answer = call::setting(self.ctx, b"busy-reply-threshold");
-            let milliseconds = answer.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-            milliseconds.filter(|&value| value > 0).map(Duration::from_millis)
-        };
-        let threshold = self.module.busy_threshold.get().unwrap_or_else(ask);
-        self.module.busy_threshold.set(Some(threshold));
-        threshold
+        Some(config::script_time_limit()).filter(|&limit| limit > 0).map(Duration::from_millis)
     }
 
     fn can_let_others_in(&self) -> bool {
