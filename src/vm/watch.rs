@@ -201,9 +201,20 @@ impl RunContext<'_> {
         slot.run.replace(None);
         let end = run.end.get()?;
         if std::ptr::eq(end, self.kind().killed()) {
-            self.host.log(LogLevel::Warning, b"Lua script killed by user with SCRIPT KILL.");
+            self.log_kill(end);
         }
         Some(end)
+    }
+
+    /// Stock: `script_lua.c` `luaMaskCountHook`.
+    fn log_kill(&self, error: &ErrorSpec) {
+        let dialect = self.host.dialect();
+        let level = if dialect.is(Hosts::Redis70) { LogLevel::Warning } else { LogLevel::Notice };
+        let line = match dialect.is(Hosts::Valkey) {
+            true => error.text(dialect),
+            false => "Lua script killed by user with SCRIPT KILL.",
+        };
+        self.host.log(level, line.as_bytes());
     }
 
     fn log_slowness(&self, elapsed: Duration) {
