@@ -7,6 +7,7 @@
 mod support;
 
 mod acl;
+mod busy;
 mod cache;
 mod cluster;
 mod commands;

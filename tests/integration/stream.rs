@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::doors::{Door, Scripts, same};
-use crate::support::{Client, Server, wait_until};
+use crate::support::{Client, Server, ServerBuilder, wait_until};
 
 /// A connection that asked for the replication stream.
 struct Replica {
@@ -92,7 +92,7 @@ fn appended(server: &Server, from: usize) -> (Vec<String>, usize) {
     (commands, bytes.len())
 }
 
-fn aof_path(server: &Server) -> PathBuf {
+pub fn aof_path(server: &Server) -> PathBuf {
     let directory = server.home().join("appendonlydir");
     let files = fs::read_dir(directory).expect("the directory of the append-only file");
     let mut paths: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
@@ -102,20 +102,25 @@ fn aof_path(server: &Server) -> PathBuf {
 }
 
 /// A server whose effects are watched in both places.
-struct Watched {
-    server: Server,
-    client: Client,
+pub struct Watched {
+    pub server: Server,
+    pub client: Client,
     replica: Replica,
     marks: usize,
     read: usize,
 }
 
 /// What one step sent to the file and to the replicas, without the commands that select a database.
-type Effects = (Vec<String>, Vec<String>);
+pub type Effects = (Vec<String>, Vec<String>);
 
 impl Watched {
     fn start() -> Self {
-        let server = Server::new().appendonly().config("repl-diskless-sync", "no").start();
+        Self::of(Server::new())
+    }
+
+    /// Starts what `builder` describes, with a file to append to and a replica.
+    pub fn of(builder: ServerBuilder) -> Self {
+        let server = builder.appendonly().config("repl-diskless-sync", "no").start();
         let client = server.client();
         let replica = Replica::attach(&server);
         let mut watched = Self { server, client, replica, marks: 0, read: 0 };
@@ -124,7 +129,7 @@ impl Watched {
     }
 
     /// What was sent since the last call.
-    fn effects(&mut self) -> Effects {
+    pub fn effects(&mut self) -> Effects {
         self.marks += 1;
         let mark = format!("mark:{}", self.marks);
         self.client.ok(&["SET", &mark, ""]);
