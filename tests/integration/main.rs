@@ -30,3 +30,4 @@ mod python;
 mod refusals;
 mod replication;
 mod stream;
+mod takeover;
