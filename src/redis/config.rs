@@ -48,6 +48,7 @@ static SERVER: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(ptr::null_mut());
 static LOADED: AtomicBool = AtomicBool::new(false);
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 fn register_number(ctx: *mut RedisModuleCtx, spec: &'static ConfigSpec, unit: u32) -> c_int {
     // SAFETY: the context is that of the load; the declaration lives as long as the module.
@@ -56,7 +57,7 @@ fn register_number(ctx: *mut RedisModuleCtx, spec: &'static ConfigSpec, unit: u3
             ctx,
             spec.name.as_ptr(),
             spec.default,
-            unit | flags(spec),
+            unit | raw::REDISMODULE_CONFIG_DEFAULT,
             spec.range.0,
             spec.range.1,
             Some(read),
@@ -75,18 +76,13 @@ fn register_switch(ctx: *mut RedisModuleCtx, spec: &'static ConfigSpec) -> c_int
             ctx,
             spec.name.as_ptr(),
             default,
-            flags(spec),
+            raw::REDISMODULE_CONFIG_DEFAULT,
             Some(read_switch),
             Some(write_switch),
             None,
             data(spec)
         ))
     }
-}
-
-/// The flags that all kinds of settings have.
-fn flags(spec: &ConfigSpec) -> u32 {
-    if spec.fixed { raw::REDISMODULE_CONFIG_IMMUTABLE } else { raw::REDISMODULE_CONFIG_DEFAULT }
 }
 
 /// What the server hands to the functions below.
@@ -105,10 +101,10 @@ unsafe extern "C" fn write(
     _name: *const c_char,
     value: c_longlong,
     data: *mut c_void,
-    _error: *mut *mut RedisModuleString,
+    error: *mut *mut RedisModuleString,
 ) -> c_int {
-    // SAFETY: the data is the declaration it was registered with.
-    set(unsafe { &*data.cast::<ConfigSpec>() }, value)
+    // SAFETY: the data is the declaration it was registered with; the server waits for an error.
+    unsafe { set_if_free(&*data.cast::<ConfigSpec>(), value, error) }
 }
 
 /// Gives the server a switch's value.
@@ -122,10 +118,32 @@ unsafe extern "C" fn write_switch(
     _name: *const c_char,
     value: c_int,
     data: *mut c_void,
-    _error: *mut *mut RedisModuleString,
+    error: *mut *mut RedisModuleString,
 ) -> c_int {
     // SAFETY: as in `write`.
-    set(unsafe { &*data.cast::<ConfigSpec>() }, i64::from(value != 0))
+    unsafe { set_if_free(&*data.cast::<ConfigSpec>(), i64::from(value != 0), error) }
+}
+
+/// Sets a value, unless it would change one that is fixed once the module is loaded.
+///
+/// The server has a flag for those, but with it refuses the value they have too, which tools that write
+/// a whole configuration back trip over.
+///
+/// # Safety
+/// `error` is where the server finds the reason of a refusal.
+unsafe fn set_if_free(spec: &ConfigSpec, value: i64, error: *mut *mut RedisModuleString) -> c_int {
+    if !spec.fixed || !LOADED.load(Ordering::Relaxed) {
+        return set(spec, value);
+    }
+    if get(spec) == value {
+        return OK;
+    }
+    let text = "can't set immutable config";
+    // SAFETY: no context is needed for a string that the server frees.
+    let text = unsafe { api!(CreateString(ptr::null_mut(), text.as_ptr().cast(), text.len())) };
+    // SAFETY: by the contract.
+    unsafe { *error = text };
+    ERR
 }
 
 fn get(spec: &ConfigSpec) -> i64 {

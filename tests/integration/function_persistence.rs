@@ -532,6 +532,7 @@ fn data_written_without_libraries_loads_without_the_module() {
     assert_eq!(ours(&mut client), "a=1");
     let reply = client.text("CONFIG SET redlua.persist yes");
     assert!(reply.contains("set immutable config"), "{reply}");
+    client.ok(&["CONFIG", "SET", "redlua.persist", "no"]);
     client.ok(&["SAVE"]);
     drop(server);
     let server = Server::new().without_module().dir(data.path()).start();
