@@ -29,6 +29,13 @@ pub fn shown(declared: &str) -> String {
     if config::takes_over() { bare(declared).to_owned() } else { full(declared) }
 }
 
+/// The name that a client typed, of a command that runs under this one.
+pub fn typed(full: &[u8]) -> &[u8] {
+    let (prefix, bare) = full.split_at(full.len().min(prefix().len()));
+    let is_ours = config::takes_over() && prefix.eq_ignore_ascii_case(self::prefix().as_bytes());
+    if is_ours { bare } else { full }
+}
+
 /// The name without a prefix.
 fn bare(declared: &str) -> &str {
     declared.strip_prefix(DECLARED_PREFIX).unwrap_or(declared)

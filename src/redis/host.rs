@@ -17,6 +17,7 @@ use crate::commands::internal_error;
 use crate::config;
 use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
+use crate::names;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
@@ -349,7 +350,9 @@ impl Host for RedisHost {
         // SAFETY: the arguments outlive the host.
         let argv = unsafe { &*self.argv };
         // SAFETY: as above.
-        argv.iter().map(|string| unsafe { call::bytes(*string) }.to_vec()).collect()
+        let mut words = argv.iter().map(|string| unsafe { call::bytes(*string) });
+        let name = words.next().map(names::typed);
+        name.into_iter().chain(words).map(<[u8]>::to_vec).collect()
     }
 
     fn busy_threshold(&self) -> Option<Duration> {

@@ -21,8 +21,6 @@ pub(super) struct Counterparts(Vec<Counterpart>);
 struct Counterpart {
     /// The stock command's name, in lower case.
     stock: Vec<u8>,
-    /// The full name of the module's.
-    ours: String,
     /// What it takes.
     form: Form,
 }
@@ -43,7 +41,7 @@ impl Counterparts {
                 None => Form::Container(subcommands(stock)),
             };
             let stock = stock.to_ascii_lowercase().into_bytes();
-            Some(Counterpart { stock, ours: names::full(spec.name), form })
+            Some(Counterpart { stock, form })
         };
         Self(COMMANDS.iter().filter_map(counterpart).collect())
     }
@@ -90,7 +88,8 @@ pub(super) unsafe fn rewrite(module: &Module, command: *mut RedisModuleCommandFi
         }
     };
     if is_well_formed {
-        let ours = &counterpart.ours;
+        // In the case that was typed: commands that are shown again look as they were sent.
+        let ours = [names::prefix().as_bytes(), name].concat();
         // A string of its own each time: the server may free it on another thread.
         // SAFETY: no context is needed for a string that the server takes over.
         let ours =
@@ -122,6 +121,15 @@ pub(super) fn begin(ctx: *mut RedisModuleCtx, module: &'static Module) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_counterpart_is_called_as_stock_behind_the_prefix() {
+        for spec in COMMANDS {
+            if let Some(stock) = spec.replaces {
+                assert_eq!(spec.name, format!("{}{stock}", names::DECLARED_PREFIX));
+            }
+        }
+    }
 
     #[test]
     fn every_counterpart_passes_the_first_look() {
