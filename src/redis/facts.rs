@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use hashbrown::HashMap;
-use redis_module::raw::RedisModuleCtx;
+use redis_module::raw::{self, RedisModuleCtx};
 
+use super::api::api;
 use super::call::{self, Strings};
 use super::user::User;
 use crate::host::Permission;
-use crate::policy::call_rules::CommandFacts;
+use crate::names;
+use crate::policy::call_rules::{CommandFacts, Traits};
 use crate::policy::command_info::{self, CommandInfo};
 
 /// Facts of all commands by name, in lower and in upper case.
@@ -19,6 +21,8 @@ pub(super) struct FactsCache {
     outdated: Cell<bool>,
     /// Some command has a name that the server did not tell, given by `rename-command`.
     renamed: Cell<bool>,
+    /// Somebody sent `DEBUG`, which can have the server let scripts call what is forbidden to them.
+    may_be_lifted: Cell<bool>,
 }
 
 struct Entry {
@@ -33,15 +37,26 @@ impl FactsCache {
         self.outdated.set(true);
     }
 
+    /// Somebody sent `DEBUG`, and may have changed what scripts may call.
+    #[cold]
+    pub(super) fn suspect(&self) {
+        self.may_be_lifted.set(true);
+        self.invalidate();
+    }
+
     /// Asks the server for all its commands.
     pub(super) fn fill(&self, ctx: *mut RedisModuleCtx) {
         self.outdated.set(false);
         let infos = call::plain(ctx, c"COMMAND", &[], command_info::parse);
         let nobody = User::nobody();
+        let is_lifted = self.may_be_lifted.get() && lets_scripts_call_all(ctx);
         let mut commands = self.commands.borrow_mut();
         commands.clear();
         self.renamed.set(false);
-        for info in infos.unwrap_or_default() {
+        for mut info in infos.unwrap_or_default() {
+            if is_lifted && !is_own(&info) {
+                allow(&mut info);
+            }
             let name = Strings::new(&[&info.name]);
             if nobody.permission(name.as_slice()) == Permission::NoSuchCommand {
                 // The server tells the name a command was made with, not the one it has now.
@@ -89,6 +104,32 @@ impl FactsCache {
         self.commands.borrow_mut().insert(lower.into_boxed_slice(), entry);
         facts
     }
+}
+
+/// Whether the server's own engine lets scripts call what is forbidden to them, for which `DEBUG
+/// SET-DISABLE-DENY-SCRIPTS` is there. Stock is asked and not the command's sender trusted, whom the server may
+/// have refused.
+fn lets_scripts_call_all(ctx: *mut RedisModuleCtx) -> bool {
+    // SAFETY: callers give the context of a running callback.
+    let flags = unsafe { api!(GetContextFlags(ctx)) }.cast_unsigned();
+    // The server does not survive a script within a script of its own.
+    if flags & raw::REDISMODULE_CTX_FLAGS_LUA != 0 {
+        return false;
+    }
+    let probe: [&[u8]; 2] = [b"return redis.pcall('CLIENT', 'ID')", b"0"];
+    call::plain(ctx, c"EVAL", &probe, |proto| proto.starts_with(b":")).unwrap_or_default()
+}
+
+/// Whether a command is the module's: a run within a run has no place.
+fn is_own(info: &CommandInfo) -> bool {
+    let prefix = names::prefix().as_bytes();
+    info.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Lets scripts call a command and its subcommands.
+fn allow(info: &mut CommandInfo) {
+    info.facts.traits.remove(Traits::NO_SCRIPT);
+    info.subcommands.iter_mut().for_each(allow);
 }
 
 impl Entry {

@@ -33,5 +33,7 @@ unsafe extern "C" fn filter(command: *mut RedisModuleCommandFilterCtx) {
     } else if takeover::may_have_counterpart(name) && config::takes_over() {
         // SAFETY: as this function.
         guard((), |module| unsafe { takeover::rewrite(module, command) });
+    } else if name.eq_ignore_ascii_case(b"debug") {
+        guard((), |module| module.facts.suspect());
     }
 }

@@ -31,3 +31,4 @@ mod refusals;
 mod replication;
 mod stream;
 mod takeover;
+mod taken_over;
