@@ -30,5 +30,5 @@ mod python;
 mod refusals;
 mod replication;
 mod stream;
-mod takeover;
 mod taken_over;
+mod takeover;

@@ -11,6 +11,9 @@ use crate::process::{find_program, output, succeeds};
 /// Where Debian's packages are when the machine's apt names no place.
 const FALLBACK: &str = "http://deb.debian.org/debian/";
 
+/// The same for the fixes of released suites.
+const SECURITY_FALLBACK: &str = "http://deb.debian.org/debian-security/";
+
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What apt would do on an empty machine whose only source is one suite.
@@ -24,6 +27,69 @@ impl Apt {
     /// # Errors
     /// There is no apt or no key here, or no mirror answers.
     pub fn new(folder: &Path, suite: &str) -> Result<Self> {
+        let apt = Self::prepare(folder)?;
+        let mirrors = mirrors("Debian", FALLBACK);
+        for mirror in &mirrors {
+            if apt.update(&[format!("deb [signed-by={KEYRING}] {mirror} {suite} main")])? {
+                return Ok(apt);
+            }
+        }
+        bail!("no package lists of {suite} from {}; is there a network?", mirrors.join(" or "))
+    }
+
+    /// The same for sources, those of the suite's security fixes included where there are any.
+    ///
+    /// # Errors
+    /// As for packages.
+    pub fn of_sources(folder: &Path, suite: &str) -> Result<Self> {
+        let apt = Self::prepare(folder)?;
+        let fixes: Vec<String> =
+            if suite == "sid" { Vec::new() } else { mirrors("Debian-Security", SECURITY_FALLBACK) };
+        let mirrors = mirrors("Debian", FALLBACK);
+        let attempts = mirrors.len().max(fixes.len());
+        for attempt in 0..attempts {
+            // Where one archive has fewer mirrors than the other, its last one stands for the rest.
+            let of = |mirrors: &[String]| mirrors.get(attempt).or(mirrors.last()).cloned();
+            let line =
+                |mirror, suite| format!("deb-src [signed-by={KEYRING}] {mirror} {suite} main");
+            let suites = of(&mirrors).map(|mirror| line(mirror, suite.to_owned()));
+            let fixes = of(&fixes).map(|mirror| line(mirror, format!("{suite}-security")));
+            let lines: Vec<String> = suites.into_iter().chain(fixes).collect();
+            if apt.update(&lines)? {
+                return Ok(apt);
+            }
+        }
+        bail!("no source lists of {suite} from {}; is there a network?", mirrors.join(" or "))
+    }
+
+    /// Downloads the source package, in the newest of Debian's versions of `upstream`, and unpacks it
+    /// with Debian's changes to the folder `into`.
+    ///
+    /// # Errors
+    /// The suite does not have that version.
+    pub fn source(&self, package: &str, upstream: &str, into: &Path) -> Result<()> {
+        let mut command = Command::new("apt-cache");
+        command.arg("showsrc").arg(package).env("APT_CONFIG", self.folder.join("apt.conf"));
+        let versions = versions(&output(&mut command)?);
+        let version = newest_of(&versions, upstream).with_context(|| {
+            format!("Debian has {package} {}, but not {upstream}", versions.join(", "))
+        })?;
+        let folder = self.folder.join("source");
+        fs::create_dir_all(&folder)?;
+        let mut command = self.get();
+        command.args(["source", "--download-only", &format!("{package}={version}")]);
+        output(command.current_dir(&folder)).context("cannot download the source package")?;
+        let files = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+        let description = files.filter(|path| path.extension().is_some_and(|it| it == "dsc"));
+        let description = description.last().context("the source package has no description")?;
+        let mut command = Command::new("dpkg-source");
+        // apt has checked the files against the suite's signature.
+        command.args(["--no-check", "--extract"]).arg(description).arg(into);
+        output(&mut command).context("cannot unpack the source package")?;
+        Ok(())
+    }
+
+    fn prepare(folder: &Path) -> Result<Self> {
         for program in ["apt-get", "dpkg-deb"] {
             if find_program(program).is_none() {
                 bail!("there is no {program} on this machine");
@@ -38,16 +104,14 @@ impl Apt {
         }
         fs::write(folder.join("status"), "")?;
         fs::write(folder.join("apt.conf"), apt.settings())?;
-        let mirrors = mirrors();
-        for mirror in &mirrors {
-            let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-            fs::write(folder.join("sources.list"), source)?;
-            // Without the option a mirror that does not answer is a warning.
-            if succeeds(apt.get().args(["--error-on=any", "update"])) {
-                return Ok(apt);
-            }
-        }
-        bail!("no package lists of {suite} from {}; is there a network?", mirrors.join(" or "))
+        Ok(apt)
+    }
+
+    /// Whether the lists of these sources can be had.
+    fn update(&self, sources: &[String]) -> Result<bool> {
+        fs::write(self.folder.join("sources.list"), sources.join("\n") + "\n")?;
+        // Without the option a mirror that does not answer is a warning.
+        Ok(succeeds(self.get().args(["--error-on=any", "update"])))
     }
 
     /// Everything that installing the packages would bring, themselves included.
@@ -111,23 +175,25 @@ impl Apt {
     }
 }
 
-/// The machine's own mirror of Debian, where it has one, and the usual one.
-fn mirrors() -> Vec<String> {
+/// The machine's own mirror of one of Debian's archives, where it has one, and the usual one.
+fn mirrors(label: &str, usual: &str) -> Vec<String> {
     let format = ["indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"];
     let targets = output(Command::new("apt-get").args(format)).unwrap_or_default();
-    let mut mirrors: Vec<String> = own_mirror(&targets).map(str::to_owned).into_iter().collect();
-    if !mirrors.iter().any(|mirror| mirror == FALLBACK) {
-        mirrors.push(FALLBACK.to_owned());
+    let mut mirrors: Vec<String> =
+        own_mirror(&targets, label).map(str::to_owned).into_iter().collect();
+    if !mirrors.iter().any(|mirror| mirror == usual) {
+        mirrors.push(usual.to_owned());
     }
     mirrors
 }
 
-/// The first source that is labelled as Debian's archive. Before its lists were ever fetched a
-/// source has no label; the usual name of the folder tells then.
-fn own_mirror(targets: &str) -> Option<&str> {
+/// The first source that is labelled as that archive of Debian. Before its lists were ever fetched
+/// a source has no label; the usual name of the folder tells then.
+fn own_mirror<'a>(targets: &'a str, label: &str) -> Option<&'a str> {
+    let folder = format!("/{}", label.to_ascii_lowercase());
     let mut sources = targets.lines().map(|line| line.split_once(' ').unwrap_or((line, "")));
-    let found = sources.find(|(uri, label)| {
-        *label == "Debian" || (label.is_empty() && uri.trim_end_matches('/').ends_with("/debian"))
+    let found = sources.find(|(uri, of)| {
+        *of == label || (of.is_empty() && uri.trim_end_matches('/').ends_with(&folder))
     });
     found.map(|(uri, _)| uri).filter(|uri| !uri.starts_with("cdrom:"))
 }
@@ -138,22 +204,61 @@ fn planned(plan: &str) -> Vec<String> {
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
+/// The versions of a source package in the order in which apt shows them.
+fn versions(description: &str) -> Vec<String> {
+    let found = description.lines().filter_map(|line| line.strip_prefix("Version: "));
+    found.map(|version| version.trim().to_owned()).collect()
+}
+
+/// The newest of the versions whose own part is `upstream`.
+fn newest_of<'a>(versions: &'a [String], upstream: &str) -> Option<&'a str> {
+    let matching = versions.iter().filter(|version| own_part(version) == upstream);
+    let newest = matching.reduce(|a, b| {
+        let is_newer = Command::new("dpkg").args(["--compare-versions", b, "gt", a]).status();
+        if is_newer.is_ok_and(|status| status.success()) { b } else { a }
+    });
+    newest.map(String::as_str)
+}
+
+/// The part of a version that is the project's: `5:7.0.15-1~deb12u1` is 7.0.15, and so is
+/// `7.0.15+dfsg1-1`, from which Debian left files out.
+fn own_part(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let version = version.rsplit_once('-').map_or(version, |(own, _)| own);
+    version.split_once('+').map_or(version, |(own, _)| own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_found_by_the_version_of_the_project() {
+        let text = "Package: redis\nVersion: 5:7.0.15-1~deb12u7\n\nVersion: 5:7.0.15-1~deb12u10\n\
+            \nVersion: 5:7.0.1-1\nVersion: 8.1.1+dfsg1-3+deb13u2\n";
+        let versions = versions(text);
+        assert_eq!(versions.len(), 4);
+        assert_eq!(newest_of(&versions, "7.0.15"), Some("5:7.0.15-1~deb12u10"));
+        assert_eq!(newest_of(&versions, "8.1.1"), Some("8.1.1+dfsg1-3+deb13u2"));
+        assert_eq!(newest_of(&versions, "7.0"), None);
+    }
 
     #[test]
     fn the_mirror_is_the_one_labelled_debian() {
         let targets = "http://other.example/ Other\n\
             http://mirror.example/debian/ Debian\n\
             http://mirror.example/debian-security/ Debian-Security\n";
-        assert_eq!(own_mirror(targets), Some("http://mirror.example/debian/"));
+        assert_eq!(own_mirror(targets, "Debian"), Some("http://mirror.example/debian/"));
         assert_eq!(
-            own_mirror("http://fresh.example/debian/ \n"),
+            own_mirror(targets, "Debian-Security"),
+            Some("http://mirror.example/debian-security/")
+        );
+        assert_eq!(
+            own_mirror("http://fresh.example/debian/ \n", "Debian"),
             Some("http://fresh.example/debian/")
         );
-        assert_eq!(own_mirror("http://fresh.example/ubuntu/ \n"), None);
-        assert_eq!(own_mirror(""), None);
+        assert_eq!(own_mirror("http://fresh.example/ubuntu/ \n", "Debian"), None);
+        assert_eq!(own_mirror("", "Debian"), None);
     }
 
     #[test]

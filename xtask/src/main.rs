@@ -7,6 +7,7 @@
 mod apt;
 mod bench;
 mod client;
+mod conformance;
 mod module;
 mod options;
 mod process;
@@ -23,8 +24,16 @@ use std::process::ExitCode;
 
 use options::{Arguments, UsageError, Verb};
 
-const VERBS: &[Verb] =
-    &[serve::VERB, test::VERB, bench::VERB, reference::VERB, servers::VERB, torture::VERB, HELP];
+const VERBS: &[Verb] = &[
+    serve::VERB,
+    test::VERB,
+    conformance::VERB,
+    bench::VERB,
+    reference::VERB,
+    servers::VERB,
+    torture::VERB,
+    HELP,
+];
 
 const HELP: Verb = Verb {
     name: "help",
@@ -85,7 +94,7 @@ fn find(name: &str) -> Result<&'static Verb, UsageError> {
 fn print_verbs() {
     println!("cargo xtask VERB [OPTIONS]\n");
     for verb in VERBS {
-        println!("  {:<10} {}", verb.name, verb.summary);
+        println!("  {:<12} {}", verb.name, verb.summary);
     }
     println!("\n`cargo xtask VERB --help` lists the options of one verb.");
 }

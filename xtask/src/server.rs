@@ -143,8 +143,9 @@ impl ScratchFolder {
     ///
     /// # Errors
     /// It cannot be made, or is already there.
-    pub fn new(verb: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("redlua-{verb}-{}", std::process::id()));
+    pub fn new(purpose: &str) -> Result<Self> {
+        let name = format!("redlua-{purpose}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }

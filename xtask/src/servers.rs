@@ -33,11 +33,11 @@ pub struct Newer {
     /// What it is called here.
     pub name: &'static str,
     /// What its packages and programs begin with.
-    flavour: &'static str,
+    pub flavour: &'static str,
     /// The line of versions that its name promises.
     line: &'static str,
     /// Debian's suite that has it.
-    suite: &'static str,
+    pub suite: &'static str,
 }
 
 /// Redis as it is now.
@@ -93,7 +93,8 @@ pub fn is_known(name: &str) -> bool {
     find(name).is_some()
 }
 
-fn find(name: &str) -> Option<&'static Newer> {
+/// The server of that name.
+pub fn find(name: &str) -> Option<&'static Newer> {
     NEWER.iter().find(|server| server.name == name)
 }
 
@@ -129,7 +130,10 @@ impl Newer {
     }
 
     /// What the unpacked server says of itself.
-    fn version(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// It is not unpacked.
+    pub fn version(&self) -> Result<String> {
         let file = self.folder()?.join("version");
         Ok(fs::read_to_string(file)?.trim().to_owned())
     }

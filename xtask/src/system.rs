@@ -57,6 +57,20 @@ pub const PYTHON: Requirement = Requirement {
     is_present: || python::interpreter().is_some(),
 };
 
+/// Runs the tests of a server's source package.
+pub const TCL: Requirement = Requirement {
+    what: "tclsh",
+    packages: &["tcl"],
+    is_present: || find_program("tclsh").is_some(),
+};
+
+/// Unpacks source packages.
+pub const SOURCE_TOOLS: Requirement = Requirement {
+    what: "dpkg-source",
+    packages: &["dpkg-dev"],
+    is_present: || find_program("dpkg-source").is_some(),
+};
+
 /// Counts instructions.
 pub const VALGRIND: Requirement = Requirement {
     what: "valgrind",

@@ -5,11 +5,13 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::conformance::{self, Suite};
 use crate::module;
 use crate::options::{Arguments, Verb};
 use crate::process::{cannot_start, cargo, ending, line, run};
@@ -112,7 +114,29 @@ fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
         let count = if outcome.is_ok() { &mut tally.passed } else { &mut tally.failed };
         *count += 1;
         outcome
-    })
+    })?;
+    step("the server's own tests", || server_tests(&module, tally, skipped))
+}
+
+/// Runs those of the server's own tests that use scripts, with the module in the place of its engine.
+fn server_tests(module: &Path, tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
+    let suite = system::ensure(&conformance::REQUIREMENTS).and_then(|()| Suite::ensure(None));
+    let suite = match suite {
+        Ok(suite) => suite,
+        // As above.
+        Err(error) => {
+            skipped.push(format!("the server's own tests: {error:#}"));
+            return Ok(());
+        }
+    };
+    let summary = conformance::check_scripts(&suite, module)?;
+    println!("{}", summary.line(&suite));
+    tally.passed += summary.passed as u64;
+    tally.failed += summary.faults.len() as u64;
+    if !summary.faults.is_empty() {
+        bail!("{} of the server's own tests", summary.faults.len());
+    }
+    Ok(())
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
