@@ -66,7 +66,7 @@ impl Vm {
 
     /// Sets how many bytes the VM may hold, and how many of source a chunk may have.
     pub fn set_limits(&self, memory: usize, source: usize) {
-        self.state.shared().set_limit(memory);
+        self.state.set_limit(memory);
         self.state.set_source_limit(source);
     }
 

@@ -106,8 +106,8 @@ impl Shared {
         self.used.get()
     }
 
-    /// Sets how many bytes the VM may hold; takes effect with the next allocation.
-    pub(crate) fn set_limit(&self, limit: usize) {
+    /// Sets how many bytes the VM may hold.
+    pub(super) fn set_limit(&self, limit: usize) {
         self.limit.set(limit);
     }
 
@@ -166,6 +166,11 @@ impl Shared {
     pub(crate) fn wants_collection(&self) -> bool {
         let used = self.used.get();
         used > self.limit.get() / 8 && used / 2 > self.floor.get()
+    }
+
+    /// Bytes that came into use after the last full collection, and may be garbage.
+    pub(crate) fn used_since_collection(&self) -> usize {
+        self.used.get().saturating_sub(self.floor.get())
     }
 
     /// Notes that everything in use is needed.

@@ -91,6 +91,7 @@ impl State {
             state.with_stack(|stack| stack.push_sized_table(0, 1));
             state.anchor()
         });
+        state.change_limit(state.shared.limit());
         state
     }
 
@@ -103,12 +104,28 @@ impl State {
         &self.shared
     }
 
-    /// Lets the VM hold no more than `room` bytes beyond what it holds now, and collect garbage in time.
-    pub(crate) fn set_room(&self, room: usize) {
-        let used = self.shared.used();
-        self.shared.set_limit(self.shared.limit().min(used.saturating_add(room)));
+    /// Sets how many bytes the VM may hold; takes effect with the next allocation.
+    #[inline]
+    pub(crate) fn set_limit(&self, limit: usize) {
+        if self.shared.limit() != limit {
+            self.change_limit(limit);
+        }
+    }
+
+    fn change_limit(&self, limit: usize) {
+        self.shared.set_limit(limit);
+        let room = limit.saturating_sub(self.shared.used());
         // SAFETY: the state is live.
-        unsafe { sys::redlua_collectwithin(self.l, room / 4) };
+        unsafe { sys::redlua_collectwithin(self.l, room) };
+    }
+
+    /// Lets the VM hold no more than `room` bytes beyond what it holds now.
+    pub(crate) fn set_room(&self, room: usize) {
+        // What an earlier run left would be room for this one.
+        if self.shared.used_since_collection() > room / 4 {
+            self.with_stack(|stack| stack.collect());
+        }
+        self.change_limit(self.shared.limit().min(self.shared.used().saturating_add(room)));
     }
 
     /// Sets how many bytes of source a chunk may have, however it is loaded.

@@ -363,10 +363,29 @@ LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit) {
 ** Memory
 */
 
+/* The least that may be allocated between two full collections. */
+#define NEARSTEP	(64u << 10)
+
+/* Sets when the limit counts as near: when half of what is left is used. */
+static void setnear (global_State *g) {
+  lu_mem left = g->gclimit > g->totalbytes ? g->gclimit - g->totalbytes : 0;
+  g->gcnear = g->totalbytes + (left / 2 > NEARSTEP ? left / 2 : NEARSTEP);
+  if (g->GCthreshold > g->gcnear) g->GCthreshold = g->gcnear;
+}
+
+
 LUA_API void redlua_collectwithin (lua_State *L, size_t room) {
   global_State *g = G(L);
-  if (g->GCthreshold > g->totalbytes + room)
-    g->GCthreshold = g->totalbytes + room;
+  g->gclimit = room < MAX_LUMEM - g->totalbytes ? g->totalbytes + room : MAX_LUMEM;
+  setnear(g);
+}
+
+
+void redluaC_near (lua_State *L) {
+  global_State *g = G(L);
+  g->gcnear = MAX_LUMEM;
+  luaC_fullgc(L);
+  setnear(g);
 }
 
 

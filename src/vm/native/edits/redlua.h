@@ -103,7 +103,8 @@ LUA_API void redlua_setsourcelimit (lua_State *L, size_t limit);
 ** Memory
 */
 
-/* Has the collector begin its next cycle before `room' more bytes are in use. */
+/* Has the collector see to it that what is garbage does not count against a
+   limit of `room' more bytes than are in use. */
 LUA_API void redlua_collectwithin (lua_State *L, size_t room);
 
 

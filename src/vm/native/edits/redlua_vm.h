@@ -47,6 +47,9 @@ LUAI_FUNC l_cold unsigned int redluaH_hashnum (lua_Number n);
 LUAI_FUNC l_cold unsigned int redluaH_hashstr (const Table *t, TString *str);
 
 
+/* Collects all garbage because a limit of memory is near. */
+LUAI_FUNC l_cold void redluaC_near (lua_State *L);
+
 /* A new block of `size` bytes, or NULL where Lua would raise. */
 LUAI_FUNC void *redluaM_try (lua_State *L, size_t size);
 
