@@ -11,7 +11,7 @@ use crate::environment::describe;
 use crate::stream::Watched;
 use crate::support::{Client, Server, ServerBuilder, Value, render, wait_until};
 
-const FOREVER: &str = "while true do end";
+pub const FOREVER: &str = "while true do end";
 
 /// A server that calls a run slow soon, and then looks at its clients often.
 pub fn impatient() -> ServerBuilder {
@@ -38,11 +38,11 @@ pub enum Kind {
 
 use Kind::{Function, Script};
 
-const KINDS: [Kind; 2] = [Script, Function];
+pub const KINDS: [Kind; 2] = [Script, Function];
 
 impl Kind {
     /// Begins a run on a connection of its own and waits until it keeps the server busy.
-    fn begin(self, server: &Server, door: Door, body: &str) -> Client {
+    pub fn begin(self, server: &Server, door: Door, body: &str) -> Client {
         let mut caller = server.client();
         self.send(&mut caller, door, body);
         wait_until_busy(&mut server.client());
@@ -84,7 +84,7 @@ impl Kind {
 }
 
 /// A command as a client sends it.
-fn encoded<A: AsRef<[u8]>>(argv: &[A]) -> Vec<u8> {
+pub fn encoded<A: AsRef<[u8]>>(argv: &[A]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", argv.len()).into_bytes();
     for word in argv {
         let word = word.as_ref();
@@ -106,7 +106,7 @@ pub fn wait_until_busy(client: &mut Client) -> String {
 }
 
 /// A text of ours with the names of stock's commands in it.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.replace("LUA.", "").replace("lua.", "")
 }
 
@@ -117,7 +117,7 @@ fn host(client: &mut Client) -> &'static str {
 }
 
 /// What the log says of scripts from byte `from` on, and how seriously, without the figures.
-fn said_of_scripts(server: &Server, from: usize) -> Vec<String> {
+pub fn said_of_scripts(server: &Server, from: usize) -> Vec<String> {
     let log = server.log();
     let lines = log[from..].lines().filter(|line| line.contains("cript"));
     let said = lines.map(|line| {
@@ -817,7 +817,7 @@ const ENDLESS: &[&str] = &[
 ];
 
 /// Scripts of one line that escape a kill on stock: it hangs in them, or they go on after it.
-const ESCAPES: &[&str] = &[
+pub const ESCAPES: &[&str] = &[
     "xpcall(function() while true do end end, function() while true do end end) while true do end",
     "xpcall(function() error('x') end, function() while true do end end)",
     "pcall(function() while true do end end) redis.call('set', 'went-on', 1)",

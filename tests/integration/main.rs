@@ -23,6 +23,7 @@ mod functions;
 mod hostile;
 mod input;
 mod lifecycle;
+mod limits;
 mod maxmemory;
 mod memory_limit;
 mod persistence;

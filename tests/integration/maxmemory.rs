@@ -3,7 +3,7 @@
 use crate::doors::{Door, Scripts, same};
 use crate::support::{Client, Server};
 
-const POLICIES: [&str; 8] = [
+pub const POLICIES: [&str; 8] = [
     "noeviction",
     "allkeys-lru",
     "allkeys-lfu",
@@ -14,7 +14,7 @@ const POLICIES: [&str; 8] = [
     "volatile-ttl",
 ];
 
-const SCRIPTS: &[&str] = &[
+pub const SCRIPTS: &[&str] = &[
     "return redis.call('set', 'a', 1)",
     "return redis.pcall('set', 'a', 1)",
     "return redis.call('get', 'old')",

@@ -159,7 +159,7 @@ fn without_select(mut commands: Vec<String>) -> Vec<String> {
     commands
 }
 
-fn both(commands: &[&str]) -> Effects {
+pub fn both(commands: &[&str]) -> Effects {
     let list: Vec<String> = commands.iter().map(ToString::to_string).collect();
     (list.clone(), list)
 }
