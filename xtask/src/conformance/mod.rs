@@ -19,7 +19,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::module;
 use crate::options::{Arguments, Flag, UsageError, Verb};
-use crate::process::cannot_start;
+use crate::process::{cannot_start, ending};
 use crate::server::ScratchFolder;
 use crate::system;
 use outcomes::Outcomes;
@@ -107,6 +107,9 @@ const MORE: &[&str] = &[
 
 /// Seconds without news after which the tests' helper gives a file up.
 const PATIENCE: &str = "180";
+
+/// What the helper prints when all tests have been tried, or given up.
+const LAST_WORDS: &str = "The End";
 
 /// The first port and how many each worker has; a cluster's nodes use ports 10000 above theirs too.
 const PORTS: (usize, usize) = (20500, 1500);
@@ -268,7 +271,11 @@ impl Runner<'_> {
         let output = fs::File::create(&partial)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         // Tests that fail are seen in what it prints.
-        command.status().with_context(|| cannot_start(&command))?;
+        let status = command.status().with_context(|| cannot_start(&command))?;
+        let is_whole = String::from_utf8_lossy(&fs::read(&partial)?).contains(LAST_WORDS);
+        if !is_whole && !job.with_module {
+            bail!("the tests {} did not come to an end: {}", job.file, ending(status));
+        }
         fs::copy(partial, log(&results, job.file))?;
         Ok(())
     }
