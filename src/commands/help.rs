@@ -15,6 +15,7 @@ pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mu
     let mut subcommands: Vec<_> = COMMANDS
         .iter()
         .filter(|spec| spec.subcommand().is_some_and(|(of, own)| of == container && own != "HELP"))
+        .filter(|spec| spec.help_on.is_none_or(|hosts| dialect.is(hosts)))
         .collect();
     subcommands.sort_by_key(|spec| {
         let own = spec.subcommand().map_or("", |(_, own)| own);

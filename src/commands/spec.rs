@@ -161,7 +161,7 @@ pub struct CommandSpec {
     pub name: &'static str,
     /// The stock command it is the counterpart of.
     pub replaces: Option<&'static str>,
-    /// The stock command whose right a caller needs, where there is no counterpart.
+    /// The stock command whose right a caller needs, where the server has no counterpart.
     pub needs: Option<&'static str>,
     /// One line on what it does.
     pub summary: &'static str,
@@ -183,6 +183,8 @@ pub struct CommandSpec {
     pub args: &'static [Arg],
     /// Lines of its container's HELP: usage and explanation.
     pub help: &'static [&'static str],
+    /// The servers whose HELP has them; `None` for all.
+    pub help_on: Option<Hosts>,
     /// What runs it; `None` for a container.
     pub handler: Option<Handler>,
 }
@@ -203,6 +205,7 @@ impl CommandSpec {
         keys: Keys::None,
         args: &[],
         help: &[],
+        help_on: None,
         handler: None,
     };
 

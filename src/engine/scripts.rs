@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::run::NO_SCRIPT;
 use super::state::{Compiled, Engine};
 use crate::config;
 use crate::dialect::Hosts;
@@ -86,6 +87,19 @@ impl Engine {
     pub fn exists(&self, digest: &[u8]) -> bool {
         Sha1::from_hex(shebang::until_nul(digest))
             .is_some_and(|sha1| self.cache.borrow().contains(&sha1))
+    }
+
+    /// The text of the cached script of this digest in hexadecimal, in any case.
+    ///
+    /// # Errors
+    /// The cache does not have it.
+    ///
+    /// Stock: Valkey's `eval.c` `scriptCommand`, `SCRIPT SHOW`.
+    pub fn body_of(&self, digest: &[u8]) -> Result<Vec<u8>, ErrorReply> {
+        let sha1 = Sha1::from_hex(digest);
+        let cache = self.cache.borrow();
+        let body = sha1.and_then(|sha1| cache.body_of(&sha1));
+        body.map(<[u8]>::to_vec).ok_or_else(|| ErrorReply::new(&NO_SCRIPT, self.dialect))
     }
 
     /// Finds a cached script by its text.

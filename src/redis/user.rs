@@ -97,35 +97,39 @@ impl Drop for User {
 /// Who may not run the stock command may not run ours: servers before 7.2 cannot put module commands in
 /// `@scripting`, so a rule such as `-@scripting` would not cover them.
 pub(super) struct StockCommands {
-    commands: Vec<Option<Strings>>,
+    commands: Vec<Vec<Strings>>,
     verdicts: Verdicts,
 }
 
 impl StockCommands {
     /// Prepares the commands.
     pub(super) fn new() -> Self {
-        Self { commands: COMMANDS.iter().map(Self::probe).collect(), verdicts: Verdicts::default() }
+        Self {
+            commands: COMMANDS.iter().map(Self::probes).collect(),
+            verdicts: Verdicts::default(),
+        }
     }
 
-    /// The stock command with arguments that name no key.
-    fn probe(spec: &CommandSpec) -> Option<Strings> {
-        let words: Vec<&[u8]> =
-            spec.replaces.or(spec.needs)?.split('|').map(str::as_bytes).collect();
-        let fill = usize::try_from(spec.arity.unsigned_abs()).unwrap_or_default();
-        let mut argv = words;
-        let missing = fill.saturating_sub(argv.len());
-        argv.extend(std::iter::repeat_n(&b"0"[..], missing));
-        Some(Strings::new(&argv))
+    /// The stock command with arguments that name no key, and the one that counts on servers without it.
+    fn probes(spec: &CommandSpec) -> Vec<Strings> {
+        let probe = |name: &str| {
+            let mut argv: Vec<&[u8]> = name.split('|').map(str::as_bytes).collect();
+            let fill = usize::try_from(spec.arity.unsigned_abs()).unwrap_or_default();
+            let missing = fill.saturating_sub(argv.len());
+            argv.extend(std::iter::repeat_n(&b"0"[..], missing));
+            Strings::new(&argv)
+        };
+        [spec.replaces, spec.needs].into_iter().flatten().map(probe).collect()
     }
 
     /// Whether the caller may run the stock counterpart of command `index`; a refusal is logged.
     pub(super) fn permits(&self, ctx: *mut RedisModuleCtx, index: usize) -> bool {
-        let Some(Some(argv)) = self.commands.get(index) else {
+        let Some(probes) = self.commands.get(index).filter(|probes| !probes.is_empty()) else {
             return true;
         };
         // SAFETY: callers give the context of a command.
         let client = unsafe { api!(GetClientId(ctx)) };
-        self.verdicts.holds(client, index) || self.asks(ctx, client, index, argv)
+        self.verdicts.holds(client, index) || self.asks(ctx, client, index, probes)
     }
 
     /// What the ACL granted already.
@@ -134,18 +138,30 @@ impl StockCommands {
     }
 
     /// Asks the ACL.
-    fn asks(&self, ctx: *mut RedisModuleCtx, client: u64, index: usize, argv: &Strings) -> bool {
+    fn asks(
+        &self,
+        ctx: *mut RedisModuleCtx,
+        client: u64,
+        index: usize,
+        probes: &[Strings],
+    ) -> bool {
         let Some(user) = User::of(ctx) else {
             return true;
         };
-        // A server without the stock command, renamed away, has no rule about it.
-        if user.permission(argv.as_slice()) != Permission::Denied {
-            self.verdicts.grant(ctx, client, index);
-            return true;
+        for probe in probes {
+            match user.permission(probe.as_slice()) {
+                Permission::Granted => break,
+                // A server without the stock command, renamed away, has no rule about it.
+                Permission::NoSuchCommand => {}
+                Permission::Denied => {
+                    if let Some(name) = probe.as_slice().first() {
+                        user.log_denied(ctx, *name);
+                    }
+                    return false;
+                }
+            }
         }
-        if let Some(name) = argv.as_slice().first() {
-            user.log_denied(ctx, *name);
-        }
-        false
+        self.verdicts.grant(ctx, client, index);
+        true
     }
 }

@@ -132,6 +132,11 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
         self.find_sha1(sha1).is_some()
     }
 
+    /// The text of the script of this digest; asking is not a use of it.
+    pub fn body_of(&self, sha1: &Sha1) -> Option<&[u8]> {
+        self.slot(self.find_sha1(sha1)?).map(|slot| &*slot.script.body)
+    }
+
     /// Exempts the script of this digest, if known, from eviction.
     pub fn pin(&mut self, sha1: &Sha1) {
         if let Some(index) = self.find_sha1(sha1) {

@@ -197,6 +197,16 @@ fn rights_can_be_given_for_single_subcommands() {
 }
 
 #[test]
+fn where_stock_has_no_counterpart_another_right_stands_for_it() {
+    let server = Server::new().start();
+    let mut admin = server.client();
+    let mut client = login(&server, &mut admin, "~* +lua.script");
+    assert!(client.text("LUA.SCRIPT SHOW x").starts_with("-NOPERM "));
+    let mut client = login(&server, &mut admin, "~* +lua.script +script");
+    assert!(client.text("LUA.SCRIPT SHOW x").starts_with("-NOSCRIPT "));
+}
+
+#[test]
 fn a_loaded_script_has_the_rights_of_its_caller_only() {
     let server = Server::new().start();
     let mut admin = server.client();

@@ -32,6 +32,21 @@ fn eval_different(client: &mut Client, count: usize) {
 }
 
 #[test]
+fn show_gives_the_text_of_a_script() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    let script = "#!lua flags=no-writes\nreturn 1";
+    let digest = load(&mut client, Ours, script);
+    for digest in [digest.clone(), digest.to_uppercase()] {
+        assert_eq!(client.value(&["LUA.SCRIPT", "SHOW", &digest]).text().unwrap(), script);
+    }
+    for unknown in ["", "x", &"0".repeat(40), &format!("{digest}0")] {
+        let reply = client.show(&["LUA.SCRIPT", "SHOW", unknown]);
+        assert!(reply.starts_with("-NOSCRIPT No matching script."), "{reply}");
+    }
+}
+
+#[test]
 fn load_exists_and_flush_answer_as_stock() {
     let server = Server::new().start();
     let mut client = server.client();

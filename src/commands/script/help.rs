@@ -6,7 +6,7 @@ use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec};
 use crate::register::register;
 
 /// The subcommands in the order in which stock explains them.
-const ORDER: &[&str] = &["DEBUG", "EXISTS", "FLUSH", "KILL", "LOAD"];
+const ORDER: &[&str] = &["DEBUG", "EXISTS", "FLUSH", "KILL", "LOAD", "SHOW"];
 
 register!(COMMANDS: HELP: CommandSpec = CommandSpec {
     name: "LUA.SCRIPT|HELP",

@@ -5,6 +5,7 @@ mod flush;
 mod help;
 mod kill;
 mod load;
+mod show;
 
 use super::spec::{COMMANDS, CommandSpec};
 use crate::register::register;
