@@ -72,7 +72,7 @@ impl Dialect {
     /// Whether the server keeps the keys of each cluster slot apart.
     pub const fn keeps_keys_by_slot(self) -> bool {
         match self.flavour {
-            Flavour::Redis => self.version >= version(7, 4, 0),
+            Flavour::Redis => self.version >= version(7, 2, 0),
             Flavour::Valkey => true,
         }
     }

@@ -177,12 +177,12 @@ fn a_node_answers_for_declared_and_undeclared_keys_as_stock_does() {
     );
 }
 
-/// Whether the server keeps the keys of each slot apart, as Redis does since 7.4, and every Valkey.
+/// Whether the server keeps the keys of each slot apart, as Redis does since 7.2, and every Valkey.
 fn keeps_keys_by_slot(client: &mut Client) -> bool {
     let info = client.value(&["INFO", "SERVER"]).text().expect("INFO answers text");
     let version = client.info("redis_version");
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
-    info.contains("valkey_version") || (parts.next(), parts.next()) >= (Some(7), Some(4))
+    info.contains("valkey_version") || (parts.next(), parts.next()) >= (Some(7), Some(2))
 }
 
 /// Whether a script may use keys of another slot than those it declared.
