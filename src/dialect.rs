@@ -69,14 +69,6 @@ impl Dialect {
         }
     }
 
-    /// Whether the server keeps the keys of each cluster slot apart.
-    pub const fn keeps_keys_by_slot(self) -> bool {
-        match self.flavour {
-            Flavour::Redis => self.version >= version(7, 2, 0),
-            Flavour::Valkey => true,
-        }
-    }
-
     /// Whether the stock engine has the `os` table (with `clock` only).
     pub const fn has_os(self) -> bool {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
@@ -85,6 +77,14 @@ impl Dialect {
     /// Whether a script that uses a key that is not here is told if its slot has no node, or moves.
     pub const fn tells_why_keys_are_not_here(self) -> bool {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 4, 0)
+    }
+
+    /// Whether the server takes the slot of a key from the command that a client sent, whatever keys the
+    /// commands have that a module calls meanwhile.
+    ///
+    /// Stock: `db.c` `getKeySlot`.
+    pub const fn trusts_client_slot(self) -> bool {
+        matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 2, 0)
     }
 
     /// The version of the server's own RDB format.

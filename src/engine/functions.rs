@@ -13,8 +13,7 @@ use super::state::Engine;
 use crate::config;
 use crate::dialect::Hosts;
 use crate::host::{Host, ServerHost};
-use crate::policy::admission::{Access, Grant, admit};
-use crate::policy::key_slot::key_slot;
+use crate::policy::admission::{Access, Grant, admit, bind};
 use crate::policy::{Demand, RunState};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
@@ -251,15 +250,15 @@ impl Engine {
         let count = integer(count).ok_or_else(|| ErrorReply::new(&BAD_KEY_COUNT, dialect))?;
         let inputs = request::split(count, rest, dialect)?;
         let server = host.server_state();
-        let grant = admit(Some(function.flags), call.access, &server, dialect)?;
-        let slot = (server.cluster && !server.obeyed)
-            .then(|| inputs.keys.first().map(|key| key_slot(key)));
+        let mut grant = admit(Some(function.flags), call.access, &server, dialect)?;
+        let declared = inputs.keys.first().copied();
+        let slot = bind(&mut grant, declared, &server, dialect);
         let run = RunContext {
             host,
             name: RunName::Function(&function.name),
             grant,
             server,
-            state: RunState::new(slot.flatten()),
+            state: RunState::new(slot),
             watch: self.watch(function.limits),
         };
         let vm = self.function_vm(function.limits);

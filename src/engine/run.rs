@@ -6,8 +6,7 @@ use super::state::Engine;
 use crate::config;
 use crate::dialect::Hosts;
 use crate::host::{Host, ServerHost};
-use crate::policy::admission::{Grant, admit};
-use crate::policy::key_slot::key_slot;
+use crate::policy::admission::{Grant, admit, bind};
 use crate::policy::time_limits::{TimeLimits, stricter};
 use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
@@ -43,15 +42,15 @@ impl Engine {
             (None, Source::Digest(_)) => return Err(ErrorReply::new(&NO_SCRIPT, self.dialect)),
         };
         let server = host.server_state();
-        let grant = self.admit(host, request, &found, &server)?;
-        let slot = (server.cluster && !server.obeyed)
-            .then(|| inputs.keys.first().map(|key| key_slot(key)));
+        let mut grant = self.admit(host, request, &found, &server)?;
+        let declared = inputs.keys.first().copied();
+        let slot = bind(&mut grant, declared, &server, self.dialect);
         let run = RunContext {
             host,
             name: RunName::Script(found.sha1),
             grant,
             server,
-            state: RunState::new(slot.flatten()),
+            state: RunState::new(slot),
             watch: self.watch(found.limits),
         };
         let vm = self.vm(found.limits);

@@ -1,6 +1,7 @@
 //! May this script start?
 
 use super::ServerState;
+use super::key_slot::{SLOT_COUNT, key_slot};
 use crate::dialect::Dialect;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
@@ -73,6 +74,30 @@ pub fn admit(
     })
 }
 
+/// Binds a run to the slot of its declared keys; gives the slot that its first key must be in, if that is known.
+///
+/// Servers that [trust the client's slot](Dialect::trusts_client_slot) put a key of another slot where nobody finds
+/// it. Stock's engine tells them the slot of each call, which a module cannot, so the permission to cross slots
+/// holds only while the client has none: without declared keys, and outside of a transaction, whose other commands
+/// may have some.
+pub fn bind(
+    grant: &mut Grant,
+    declared: Option<&[u8]>,
+    server: &ServerState,
+    dialect: Dialect,
+) -> Option<u16> {
+    if !server.cluster || server.obeyed {
+        return None;
+    }
+    let declared = declared.map(key_slot);
+    if !dialect.trusts_client_slot() || (declared.is_none() && !server.transaction) {
+        return declared;
+    }
+    grant.allow_cross_slot = false;
+    // No key is in a slot that there is not.
+    Some(declared.unwrap_or(SLOT_COUNT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,8 +105,9 @@ mod tests {
 
     const HOST: Dialect = Dialect::redis(7, 0, 15);
     const ALONE: ServerState =
-        ServerState { cluster: false, transaction: false, obeyed: false, stale: false };
-    const CLUSTER: ServerState = ServerState { cluster: true, ..ALONE };
+        ServerState { cluster: false, obeyed: false, stale: false, transaction: false };
+    const CLUSTER: ServerState =
+        ServerState { cluster: true, obeyed: false, stale: false, transaction: false };
 
     #[test]
     fn admit_follows_the_table() {
@@ -118,6 +144,30 @@ mod tests {
                 })
                 .map_err(|spec| ErrorReply::new(spec, HOST));
             assert_eq!(admit(*flags, *access, server, HOST), expected, "{flags:?} {access:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_bound_to_the_slot_its_client_has() {
+        const CROSSING: Grant =
+            Grant { read_only: false, allow_oom: false, allow_cross_slot: true };
+        const NEWER: Dialect = Dialect::redis(8, 0, 0);
+        const QUEUED: ServerState = ServerState { transaction: true, ..CLUSTER };
+        const MASTER: ServerState = ServerState { obeyed: true, ..CLUSTER };
+        let (key, slot) = (Some(&b"foo"[..]), Some(12182));
+        for (dialect, server, declared, expected, may_cross) in [
+            (HOST, CLUSTER, key, slot, true),
+            (HOST, QUEUED, None, None, true),
+            (NEWER, CLUSTER, key, slot, false),
+            (NEWER, CLUSTER, None, None, true),
+            (NEWER, QUEUED, key, slot, false),
+            (NEWER, QUEUED, None, Some(SLOT_COUNT), false),
+            (NEWER, MASTER, key, None, true),
+            (NEWER, ALONE, key, None, true),
+        ] {
+            let mut grant = CROSSING;
+            assert_eq!(bind(&mut grant, declared, &server, dialect), expected);
+            assert_eq!(grant.allow_cross_slot, may_cross, "{server:?} {declared:?}");
         }
     }
 

@@ -138,7 +138,7 @@ mod tests {
     const READER: Grant = Grant { read_only: true, ..WRITER };
     const HUNGRY: Grant = Grant { allow_oom: true, ..WRITER };
     const PLAIN: ServerState =
-        ServerState { cluster: false, transaction: false, obeyed: false, stale: false };
+        ServerState { cluster: false, obeyed: false, stale: false, transaction: false };
 
     fn facts(arity: i32, traits: Traits) -> CommandFacts {
         CommandFacts { arity, traits }

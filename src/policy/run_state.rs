@@ -26,8 +26,6 @@ pub struct RunState {
     pub resp: Cell<RespVersion>,
     /// Where effects go.
     pub replication: Cell<Replication>,
-    /// The cluster slot of the keys it declared.
-    pub declared_slot: Option<u16>,
     /// The cluster slot the run is bound to, once it touched a key.
     pub slot: Cell<Option<u16>>,
 }
@@ -39,7 +37,6 @@ impl RunState {
             dirty: Cell::new(false),
             resp: Cell::new(RespVersion::Resp2),
             replication: Cell::new(Replication::all()),
-            declared_slot: slot,
             slot: Cell::new(slot),
         }
     }

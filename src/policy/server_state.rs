@@ -39,10 +39,10 @@ impl Demand {
 pub struct ServerState {
     /// The server runs in cluster mode.
     pub cluster: bool,
-    /// The command is part of a transaction.
-    pub transaction: bool,
     /// The caller is the master link or the AOF: it is obeyed whatever the state.
     pub obeyed: bool,
     /// The server is a replica that is not connected to its master.
     pub stale: bool,
+    /// The caller's command is part of a transaction.
+    pub transaction: bool,
 }

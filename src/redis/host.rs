@@ -171,12 +171,12 @@ impl Host for RedisHost {
         let flags = self.flags();
         ServerState {
             cluster: flags & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0,
-            transaction: flags & raw::REDISMODULE_CTX_FLAGS_MULTI != 0,
             // While data is loaded, only its file gives commands.
             obeyed: flags
                 & (raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
                 != 0,
             stale: flags & raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE != 0,
+            transaction: flags & raw::REDISMODULE_CTX_FLAGS_MULTI != 0,
         }
     }
 

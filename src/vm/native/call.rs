@@ -348,13 +348,7 @@ fn denied(run: &RunContext<'_>, argv: &[&[u8]]) -> Option<ErrorReply> {
 /// Stock: `script.c` `scriptVerifyClusterState`.
 #[inline]
 fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, ErrorReply> {
-    if !run.server.cluster || run.server.obeyed {
-        return Ok(None);
-    }
-    if run.host.dialect().keeps_keys_by_slot() {
-        stay_in_slot(run, argv)?;
-    }
-    if run.grant.allow_cross_slot {
+    if !run.server.cluster || run.server.obeyed || run.grant.allow_cross_slot {
         return Ok(None);
     }
     let KeySlots::One(slot) = run.host.key_slots(argv) else {
@@ -369,23 +363,6 @@ fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, Error
     }
     let line = b"ERR Attempted to access a non local key in a cluster node";
     Err(translate(not_here(run, argv, slot), line, &lower_name(argv), dialect))
-}
-
-/// Refuses keys that the server would put into the wrong slot.
-///
-/// Servers that keep the keys of each slot apart take the slot of all keys from the client's own command, or
-/// its transaction, and do not look again for a command that a module calls.
-fn stay_in_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<(), ErrorReply> {
-    let is_safe = match run.state.declared_slot {
-        None if !run.server.transaction => true,
-        declared => match run.host.key_slots(argv) {
-            KeySlots::None => true,
-            KeySlots::One(slot) => declared == Some(slot) || !run.host.serves_keys(argv),
-            // The server refuses these itself.
-            KeySlots::Several => true,
-        },
-    };
-    if is_safe { Ok(()) } else { Err(ErrorReply::new(&CROSS_SLOT, run.host.dialect())) }
 }
 
 /// Why keys that all are in `slot` cannot be used on this node.
