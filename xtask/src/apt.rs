@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::{find_program, output, succeeds};
 
@@ -71,14 +71,20 @@ impl Apt {
         let mut command = Command::new("apt-cache");
         command.arg("showsrc").arg(package).env("APT_CONFIG", self.folder.join("apt.conf"));
         let versions = versions(&output(&mut command)?);
-        let version = newest_of(&versions, upstream).with_context(|| {
-            format!("Debian has {package} {}, but not {upstream}", versions.join(", "))
-        })?;
+        let mut outcome = Err(anyhow!("Debian has {package} {}", versions.join(", ")));
         let folder = self.folder.join("source");
-        fs::create_dir_all(&folder)?;
-        let mut command = self.get();
-        command.args(["source", "--download-only", &format!("{package}={version}")]);
-        output(command.current_dir(&folder)).context("cannot download the source package")?;
+        // A mirror may list what it does not have yet; an older one of Debian's is as good.
+        for version in newest_first(&versions, upstream) {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder)?;
+            let mut command = self.get();
+            command.args(["source", "--download-only", &format!("{package}={version}")]);
+            outcome = output(command.current_dir(&folder));
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.with_context(|| format!("cannot download the source of {package} {upstream}"))?;
         let files = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
         let description = files.filter(|path| path.extension().is_some_and(|it| it == "dsc"));
         let description = description.last().context("the source package has no description")?;
@@ -210,14 +216,14 @@ fn versions(description: &str) -> Vec<String> {
     found.map(|version| version.trim().to_owned()).collect()
 }
 
-/// The newest of the versions whose own part is `upstream`.
-fn newest_of<'a>(versions: &'a [String], upstream: &str) -> Option<&'a str> {
+/// The versions whose own part is `upstream`, the newest first.
+fn newest_first<'a>(versions: &'a [String], upstream: &str) -> Vec<&'a str> {
     let matching = versions.iter().filter(|version| own_part(version) == upstream);
-    let newest = matching.reduce(|a, b| {
-        let is_newer = Command::new("dpkg").args(["--compare-versions", b, "gt", a]).status();
-        if is_newer.is_ok_and(|status| status.success()) { b } else { a }
-    });
-    newest.map(String::as_str)
+    let mut matching: Vec<&str> = matching.map(String::as_str).collect();
+    let is_newer =
+        |a: &str, b: &str| succeeds(Command::new("dpkg").args(["--compare-versions", a, "gt", b]));
+    matching.sort_by(|a, b| is_newer(b, a).cmp(&is_newer(a, b)));
+    matching
 }
 
 /// The part of a version that is the project's: `5:7.0.15-1~deb12u1` is 7.0.15, and so is
@@ -238,9 +244,10 @@ mod tests {
             \nVersion: 5:7.0.1-1\nVersion: 8.1.1+dfsg1-3+deb13u2\n";
         let versions = versions(text);
         assert_eq!(versions.len(), 4);
-        assert_eq!(newest_of(&versions, "7.0.15"), Some("5:7.0.15-1~deb12u10"));
-        assert_eq!(newest_of(&versions, "8.1.1"), Some("8.1.1+dfsg1-3+deb13u2"));
-        assert_eq!(newest_of(&versions, "7.0"), None);
+        let found = newest_first(&versions, "7.0.15");
+        assert_eq!(found, ["5:7.0.15-1~deb12u10", "5:7.0.15-1~deb12u7"]);
+        assert_eq!(newest_first(&versions, "8.1.1"), ["8.1.1+dfsg1-3+deb13u2"]);
+        assert!(newest_first(&versions, "7.0").is_empty());
     }
 
     #[test]
