@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::doors::{Scripts, request, same};
-use crate::support::{Client, Server, Value, wait_until};
+use crate::support::{Client, Server, ServerBuilder, Value, wait_until};
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -12,7 +12,11 @@ fn free_port() -> u16 {
 
 /// Starts a node of its own, which owns no slot yet.
 fn node() -> Server {
-    Server::new()
+    node_of(Server::new())
+}
+
+fn node_of(server: ServerBuilder) -> Server {
+    server
         .tcp()
         .config("cluster-enabled", "yes")
         .config("cluster-port", &free_port().to_string())
@@ -231,9 +235,9 @@ fn meet(client: &mut Client, other: &Server) {
     client.ok(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), &bus]);
 }
 
-#[test]
-fn three_nodes_send_clients_to_the_owner_of_the_keys() {
-    let servers: Vec<Server> = (0..3).map(|_| node()).collect();
+/// Starts a cluster of three nodes, each of which serves a third of the slots.
+pub fn three(server: impl Fn() -> ServerBuilder) -> Vec<Server> {
+    let servers: Vec<Server> = (0..3).map(|_| node_of(server())).collect();
     let mut clients: Vec<Client> = servers.iter().map(Server::client).collect();
     let ranges = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
     for (client, (range, epoch)) in clients.iter_mut().zip(ranges.into_iter().zip(1..)) {
@@ -248,6 +252,13 @@ fn three_nodes_send_clients_to_the_owner_of_the_keys() {
             client.text("CLUSTER INFO").contains("cluster_known_nodes:3") && is_ok(client)
         })
     });
+    servers
+}
+
+#[test]
+fn three_nodes_send_clients_to_the_owner_of_the_keys() {
+    let servers = three(Server::new);
+    let mut clients: Vec<Client> = servers.iter().map(Server::client).collect();
 
     let script = "return redis.call('incr', KEYS[1])";
     for number in 0..60 {
