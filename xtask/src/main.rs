@@ -7,11 +7,11 @@
 mod apt;
 mod bench;
 mod client;
+mod clients;
 mod conformance;
 mod module;
 mod options;
 mod process;
-mod python;
 mod reference;
 mod serve;
 mod server;

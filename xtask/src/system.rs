@@ -9,8 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::process::{find_program, run};
-use crate::python;
+use crate::process::{find_program, run, succeeds};
 
 /// One thing that must be on the machine.
 pub struct Requirement {
@@ -54,7 +53,14 @@ pub const REDIS_CLI: Requirement = Requirement {
 pub const PYTHON: Requirement = Requirement {
     what: "Python 3 with venv",
     packages: &["python3", "python3-venv"],
-    is_present: || python::interpreter().is_some(),
+    is_present: has_python,
+};
+
+/// The same for those in JavaScript.
+pub const NODE: Requirement = Requirement {
+    what: "Node 18 or newer with npm",
+    packages: &["nodejs", "npm"],
+    is_present: has_node,
 };
 
 /// Runs the tests of a server's source package.
@@ -122,6 +128,18 @@ fn has_c_compiler() -> bool {
         let _ = input.write_all(b"#include <stdio.h>\n");
     }
     child.wait().is_ok_and(|status| status.success())
+}
+
+/// The first `python3` of the path may be one without `venv`; Debian's own gets it by a package.
+fn has_python() -> bool {
+    let may_make_environments =
+        |python: &str| succeeds(Command::new(python).args(["-c", "import venv, ensurepip"]));
+    ["python3", "/usr/bin/python3"].into_iter().any(may_make_environments)
+}
+
+fn has_node() -> bool {
+    let is_new = "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)";
+    find_program("npm").is_some() && succeeds(Command::new("node").args(["-e", is_new]))
 }
 
 /// Bindgen loads the library when it runs and needs Clang's own headers beside it.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::clients;
 use crate::conformance::{self, Suite};
 use crate::module;
 use crate::options::{Arguments, Verb};
 use crate::process::{cannot_start, cargo, ending, line, run};
-use crate::python;
 use crate::servers::REDIS_8_0;
 use crate::system;
 use crate::torture;
@@ -81,7 +81,17 @@ fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
             &system::PYTHON,
         ])
     })?;
-    let python = step("Python environment", python::environment)?;
+    let mut arguments = vec!["--workspace", "--no-fail-fast", "--"];
+    let libraries = step("client libraries", || {
+        for language in &clients::LANGUAGES {
+            // A machine without the language or without a network is no fault of the project.
+            if let Err(error) = language.install() {
+                skipped.push(format!("{}: {error:#}", language.tests));
+                arguments.extend(["--skip", language.tests]);
+            }
+        }
+        clients::folder()
+    })?;
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("lints", || {
         run(cargo()
@@ -92,13 +102,13 @@ fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
         run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     let module = step("build", module::build)?;
-    let tests = |arguments: &[&str]| {
+    let tests = |words: &[&str]| {
         let mut command = cargo();
-        command.arg("test").args(arguments);
-        command.env("REDLUA_MODULE", &module).env("REDLUA_PYTHON", &python);
+        command.arg("test").args(words);
+        command.env("REDLUA_MODULE", &module).env("REDLUA_CLIENTS", &libraries);
         command
     };
-    step("tests", || run_tests(&mut tests(&["--workspace", "--no-fail-fast"]), tally))?;
+    step("tests", || run_tests(&mut tests(&arguments), tally))?;
     let name = format!("tests on {}", REDIS_8_0.name);
     match REDIS_8_0.ensure() {
         Ok(server) => step(&name, || {
