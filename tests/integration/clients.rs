@@ -4,6 +4,7 @@
 //! What they do is what an application does; this side owns the servers and sees to it that the
 //! scripts ran on the module and not on the server's own engine.
 
+mod node;
 mod python;
 
 use std::io::{BufRead as _, BufReader, Write as _};
