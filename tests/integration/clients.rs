@@ -6,6 +6,7 @@
 
 mod node;
 mod python;
+mod redis_rs;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
