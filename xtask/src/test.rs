@@ -139,7 +139,14 @@ fn server_tests(module: &Path, tally: &mut Tally, skipped: &mut Vec<String>) -> 
             return Ok(());
         }
     };
-    let summary = conformance::check_scripts(&suite, module)?;
+    let summary = match conformance::check_scripts(&suite, module) {
+        Ok(summary) => summary,
+        // The server alone did not get through them on this machine, so nothing is known of the module.
+        Err(error) => {
+            skipped.push(format!("the server's own tests: {error:#}"));
+            return Ok(());
+        }
+    };
     println!("{}", summary.line(&suite));
     tally.passed += summary.passed as u64;
     tally.failed += summary.faults.len() as u64;
