@@ -133,10 +133,16 @@ impl RedisHost {
     }
 
     /// Whether this node serves the keys, which one command asks for. It reads nothing but whether
-    /// they are there.
+    /// they are there; servers that would look for them where they are not only say whether they would run it.
     fn serves(&self, keys: &[&[u8]]) -> bool {
+        let is_dry = self.dialect().trusts_client_slot();
+        let modifiers: &[u8] = if is_dry { b"ED" } else { b"E" };
         // SAFETY: the context is live.
-        unsafe { call::checked(self.ctx, c"EXISTS".as_ptr(), keys, b"E") }.is_ok()
+        match unsafe { call::checked(self.ctx, c"EXISTS".as_ptr(), keys, modifiers) } {
+            Ok(_) => true,
+            // A command that was not run has no reply.
+            Err(refused) => is_dry && refused.refusal.is_none(),
+        }
     }
 
     /// The server's refusal of `name` as a script's call, without the dash.
