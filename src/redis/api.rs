@@ -1,8 +1,10 @@
 //! Calls through the module API's pointers.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-use redis_module::raw::{self, RedisModuleCtx};
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString, RedisModuleUser};
 
 /// Calls a module API function that every supported server has.
 ///
@@ -39,7 +41,26 @@ pub(super) unsafe fn connect(ctx: *mut RedisModuleCtx) {
             c"RedisModule_StringPtrLen".as_ptr(),
             (&raw mut raw::RedisModule_StringPtrLen).cast(),
         );
+        get_api(c"RedisModule_ACLCheckPermissions".as_ptr(), ACL_CHECK_PERMISSIONS.as_ptr().cast());
     }
+}
+
+static ACL_CHECK_PERMISSIONS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// Asks about a user's right to a command in a database, and has room for the reason of a refusal.
+pub(super) type AclCheckPermissions = unsafe extern "C" fn(
+    *mut RedisModuleUser,
+    *mut *mut RedisModuleString,
+    c_int,
+    c_int,
+    *mut c_int,
+) -> c_int;
+
+/// `ACLCheckPermissions`, which Valkey has since 9.1.
+pub(super) fn acl_check_permissions() -> Option<AclCheckPermissions> {
+    let pointer = ACL_CHECK_PERMISSIONS.load(Ordering::Relaxed);
+    // SAFETY: the server gave it for this name, or left it null.
+    unsafe { std::mem::transmute::<*mut c_void, Option<AclCheckPermissions>>(pointer) }
 }
 
 macro_rules! required {

@@ -1,17 +1,22 @@
 //! The caller's user, and what the ACL lets it do.
 
-use std::ptr::NonNull;
+use std::ffi::c_int;
+use std::ptr::{self, NonNull};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString, RedisModuleUser};
 
-use super::api::api;
+use super::api::{acl_check_permissions, api};
 use super::call::{Strings, bytes, errno};
 use super::verdicts::Verdicts;
 use crate::commands::{COMMANDS, CommandSpec};
 use crate::host::Permission;
 
 /// The user of a client; freed with the value.
-pub(super) struct User(NonNull<RedisModuleUser>);
+pub(super) struct User {
+    user: NonNull<RedisModuleUser>,
+    /// The database of its client.
+    db: c_int,
+}
 
 impl User {
     /// The user of the client behind `ctx`; `None` when there is no such client, as when another module
@@ -20,14 +25,16 @@ impl User {
         let name = UserName::of(ctx)?;
         // SAFETY: the name is live.
         let user = unsafe { api!(GetModuleUserFromUserName(name.string)) };
-        NonNull::new(user).map(Self)
+        // SAFETY: callers give the context of a command.
+        let db = unsafe { api!(GetSelectedDb(ctx)) };
+        NonNull::new(user).map(|user| Self { user, db })
     }
 
     /// A user who may do nothing, to ask which commands there are.
     pub(super) fn nobody() -> Self {
         // SAFETY: the name is a C string.
         let user = unsafe { api!(CreateModuleUser(c"redlua-nobody".as_ptr())) };
-        Self(NonNull::new(user).expect("the server always makes a user"))
+        Self { user: NonNull::new(user).expect("the server always makes a user"), db: 0 }
     }
 
     /// Whether the user may run `argv`.
@@ -35,20 +42,31 @@ impl User {
         let argc = i32::try_from(argv.len()).unwrap_or(i32::MAX);
         // SAFETY: the user and the strings are live; the server only reads the array.
         let status = unsafe {
-            api!(ACLCheckCommandPermissions(self.0.as_ptr(), argv.as_ptr().cast_mut(), argc))
+            api!(ACLCheckCommandPermissions(self.user.as_ptr(), argv.as_ptr().cast_mut(), argc))
         };
         match status {
             0 => Permission::Granted,
             _ if errno() == libc::ENOENT => Permission::NoSuchCommand,
+            _ if self.may_in_database(argv, argc) => Permission::Granted,
             _ => Permission::Denied,
         }
+    }
+
+    /// Whether the user may run `argv` in the database of its client. Where rights are given by database, the
+    /// function above, which knows none, denies all.
+    fn may_in_database(&self, argv: &[*mut RedisModuleString], argc: c_int) -> bool {
+        let argv = argv.as_ptr().cast_mut();
+        acl_check_permissions().is_some_and(|check| {
+            // SAFETY: the user and the strings are live; the server only reads the array.
+            unsafe { check(self.user.as_ptr(), argv, argc, self.db, ptr::null_mut()) == 0 }
+        })
     }
 
     /// Notes in the ACL log that the user may not run `command`.
     fn log_denied(&self, ctx: *mut RedisModuleCtx, command: *mut RedisModuleString) {
         let reason = raw::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_CMD;
         // SAFETY: all three are live.
-        unsafe { api!(ACLAddLogEntry(ctx, self.0.as_ptr(), command, reason)) };
+        unsafe { api!(ACLAddLogEntry(ctx, self.user.as_ptr(), command, reason)) };
     }
 }
 
@@ -88,7 +106,7 @@ impl Drop for UserName {
 impl Drop for User {
     fn drop(&mut self) {
         // SAFETY: the user is ours to free.
-        unsafe { api!(FreeModuleUser(self.0.as_ptr())) };
+        unsafe { api!(FreeModuleUser(self.user.as_ptr())) };
     }
 }
 

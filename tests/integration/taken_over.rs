@@ -66,3 +66,38 @@ fn stats_show_the_command_as_it_was_typed() {
     client.ok(&["FUNCTION", "KILL"]);
     runner.read_frame();
 }
+
+#[test]
+fn the_configuration_can_be_written_back() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    // Valkey 9.1 ended here when a setting asked the server for its value meanwhile.
+    client.ok(&["CONFIG", "REWRITE"]);
+    client.ok(&["CONFIG", "SET", "lua-time-limit", "1234"]);
+    let limit = client.value(&["CONFIG", "GET", "redlua.script-time-limit"]);
+    assert_eq!(limit.field("redlua.script-time-limit").and_then(|it| it.text()).unwrap(), "1234");
+    client.ok(&["CONFIG", "REWRITE"]);
+}
+
+#[test]
+fn rights_in_one_database_are_enough_there() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    if client.show(&["ACL", "SETUSER", "u", "on", "nopass", "+@all", "~*", "db=1"]) != "+OK" {
+        // Only Valkey 9.1 and newer give rights by database.
+        return;
+    }
+    client.ok(&["SELECT", "1"]);
+    client.ok(&["AUTH", "u", "x"]);
+    for script in [
+        "return redis.call('SET', 'k', 'v')",
+        "return redis.call('SELECT', 2)",
+        "return {redis.acl_check_cmd('SET', 'k', 'v')}",
+    ] {
+        same(script, |door| {
+            let reply = client.show(&[door.name("EVAL").as_str(), script, "0"]);
+            assert!(!reply.contains("'eval'"), "{reply}");
+            reply
+        });
+    }
+}
