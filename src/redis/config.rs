@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::ptr;
+use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
@@ -150,6 +151,26 @@ fn get(spec: &ConfigSpec) -> i64 {
     // The server may be in the middle of a walk through its settings, and does not bear to be asked for one.
     let (Value::Own(value) | Value::Server { known: value, .. }) = spec.value;
     value.load(Ordering::Relaxed)
+}
+
+/// Whether settings of the server that are also ours changed. For others the server is not asked: its slow
+/// log and its statistics would show the question.
+///
+/// # Safety
+/// The server describes a change.
+pub(super) unsafe fn concerns_us(change: &raw::RedisModuleConfigChange) -> bool {
+    let count = change.num_changes as usize;
+    // SAFETY: the server gives that many names.
+    let names = unsafe { slice::from_raw_parts(change.config_names, count) };
+    names.iter().any(|name| {
+        // SAFETY: they are C strings.
+        let changed = unsafe { CStr::from_ptr(*name) };
+        // The older name of `busy-reply-threshold`.
+        changed == c"lua-time-limit"
+            || CONFIGS
+                .iter()
+                .any(|spec| matches!(spec.value, Value::Server { name, .. } if name == changed))
+    })
 }
 
 /// Takes the values of the settings that are the server's.

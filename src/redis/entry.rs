@@ -122,12 +122,17 @@ unsafe extern "C" fn settings_changed(
     _ctx: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
     _subevent: u64,
-    _data: *mut c_void,
+    data: *mut c_void,
 ) {
     // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
         module.writes.allowed.set(false);
         module.writes.need_replicas.set(None);
+    }
+    // SAFETY: this kind of event comes with this.
+    let change = unsafe { data.cast::<raw::RedisModuleConfigChange>().as_ref() };
+    // SAFETY: the server describes the change.
+    if change.is_some_and(|change| unsafe { config::concerns_us(change) }) {
         config::look_at_server();
     }
 }

@@ -265,6 +265,18 @@ fn settings_are_read_and_set_at_run_time() {
 }
 
 #[test]
+fn changes_of_other_settings_leave_no_trace_of_the_module() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    client.set("slowlog-log-slower-than", "0");
+    client.text("SLOWLOG RESET");
+    client.set("slowlog-max-len", "64");
+    client.set("slowlog-log-slower-than", "-1");
+    let logged = client.text("SLOWLOG GET");
+    assert_eq!(client.text("SLOWLOG LEN"), ":2", "{logged}");
+}
+
+#[test]
 fn settings_in_the_configuration_file_hold_and_are_rewritten() {
     let mut server = Server::new()
         .config("redlua.memory-limit", "32mb")
