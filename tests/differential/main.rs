@@ -76,6 +76,7 @@ suites! {
     replies
     shebang
     strings
+    shortcuts
     structs
 }
 

@@ -104,6 +104,28 @@ const SCRIPTS: &[Workload] = &[
         ..BASE
     },
     Workload {
+        name: "hset-1000",
+        title: "loop of 1,000 HSET with made strings",
+        body: || {
+            "for i = 1, 1000 do redis.call('HSET', KEYS[1], 'field:' .. i % 100, i) end".to_owned()
+        },
+        prepare: |client| client.command(&[b"DEL", b"bench:key"]).map(drop),
+        counted_runs: 10,
+        ..BASE
+    },
+    Workload {
+        name: "hgetall-sum",
+        title: "HGETALL of 100 fields, summed",
+        body: || {
+            "local all, sum = redis.call('HGETALL', KEYS[1]), 0 \
+             for i = 2, #all, 2 do sum = sum + all[i] end return sum"
+                .to_owned()
+        },
+        prepare: set_100_fields,
+        counted_runs: 100,
+        ..BASE
+    },
+    Workload {
         name: "eval-2kb",
         title: "EVAL with a body of 2 KB",
         door: Door::Body,
@@ -131,6 +153,14 @@ const SCRIPTS: &[Workload] = &[
         name: "lrange-1000",
         title: "`return redis.call('LRANGE', …)` of 1,000 items",
         body: || "return redis.call('LRANGE', KEYS[1], 0, -1)".to_owned(),
+        prepare: push_1000_items,
+        counted_runs: 20,
+        ..BASE
+    },
+    Workload {
+        name: "lrange-table",
+        title: "the same through a table",
+        body: || "local t = redis.call('LRANGE', KEYS[1], 0, -1) return t".to_owned(),
         prepare: push_1000_items,
         counted_runs: 20,
         ..BASE
@@ -165,6 +195,15 @@ const SCRIPTS: &[Workload] = &[
 
 fn set_100_bytes(client: &mut Client) -> Result<()> {
     client.command(&[b"SET", b"bench:key", &[b'v'; 100]]).map(drop)
+}
+
+fn set_100_fields(client: &mut Client) -> Result<()> {
+    client.command(&[b"DEL", b"bench:key"])?;
+    for field in 0..100_u32 {
+        let (name, value) = (format!("field:{field}"), (field * 37).to_string());
+        client.command(&[b"HSET", b"bench:key", name.as_bytes(), value.as_bytes()])?;
+    }
+    Ok(())
 }
 
 fn push_1000_items(client: &mut Client) -> Result<()> {

@@ -4,6 +4,7 @@
 #define LUA_CORE
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lua.h"
@@ -19,6 +20,7 @@
 #include "lstate.h"
 #include "lstring.h"
 #include "ltable.h"
+#include "lvm.h"
 
 
 /*
@@ -247,6 +249,125 @@ LUA_API void redlua_tableparts (const void *table, redlua_TableParts *parts) {
 
 LUA_API const void *redlua_tableitem (const void *table, int position) {
   return luaH_getnum(cast(Table *, table), position);
+}
+
+
+static int less (lua_State *L, const TValue *a, const TValue *b, int type) {
+  return (type == LUA_TNUMBER) ? luai_numlt(nvalue(a), nvalue(b))
+                               : luaV_lessthan(L, a, b);
+}
+
+
+static void swap (TValue *a, int i, int j) {
+  TValue item = a[i];
+  a[i] = a[j];
+  a[j] = item;
+}
+
+
+/* The algorithm is that of `table.sort`, step by step, since NaN shows which
+   it is. Both searches end at an item: the pivot stands at u-1, and the median
+   of three is not less than the item at l. */
+static void sortitems (lua_State *L, TValue *a, int l, int u, int type) {
+  while (l < u) {
+    int i, j;
+    TValue pivot;
+    redluaD_check(L);
+    if (less(L, a + u, a + l, type)) swap(a, l, u);
+    if (u - l == 1) break;
+    i = l + (u - l) / 2;
+    if (less(L, a + i, a + l, type)) swap(a, i, l);
+    else if (less(L, a + u, a + i, type)) swap(a, i, u);
+    if (u - l == 2) break;
+    pivot = a[i];
+    swap(a, i, u - 1);
+    i = l;
+    j = u - 1;
+    for (;;) {
+      while (++i < u && less(L, a + i, &pivot, type)) {}
+      while (--j > l && less(L, &pivot, a + j, type)) {}
+      if (j < i) break;
+      swap(a, i, j);
+    }
+    swap(a, u - 1, i);
+    if (i - l < u - i) {
+      j = l; i = i - 1; l = i + 2;
+    }
+    else {
+      j = i + 1; i = u; u = j - 2;
+    }
+    sortitems(L, a, j, i, type);  /* the smaller part */
+  }
+}
+
+
+LUA_API int redlua_sort (lua_State *L, int n) {
+  Table *t = hvalue(L->base);
+  int i, type;
+  if (!ttisnil(L->base + 1) || t->readonly || n < 2 || n > t->sizearray)
+    return 0;
+  type = ttype(t->array);
+  if (type != LUA_TNUMBER && type != LUA_TSTRING) return 0;
+  for (i = 1; i < n; i++)
+    if (ttype(t->array + i) != type) return 0;
+  sortitems(L, t->array - 1, 1, n, type);
+  return 1;
+}
+
+
+/*
+** Numbers
+*/
+
+LUA_API void redlua_number2str (char *s, lua_Number n) {
+  if (n > -1e14 && n < 1e14 && cast_num((long long)n) == n &&
+      !(n == 0 && __builtin_signbit(n))) {
+    unsigned long long left = (n < 0) ? -n : n;
+    char digits[16];
+    int first = sizeof(digits);
+    do digits[--first] = cast(char, '0' + left % 10); while (left /= 10);
+    if (n < 0) *s++ = '-';
+    memcpy(s, digits + first, sizeof(digits) - first);
+    s[sizeof(digits) - first] = '\0';
+  }
+  else
+    sprintf(s, LUA_NUMBER_FMT, n);
+}
+
+
+LUA_API int redlua_str2integer (const char *s, lua_Number *result) {
+  const char *digits = s + (*s == '-');
+  const char *p = digits;
+  long long value = 0;
+  while (*p >= '0' && *p <= '9' && p - digits < 15)
+    value = value * 10 + (*p++ - '0');
+  if (p == digits || *p != '\0') return 0;
+  *result = (digits != s) ? -cast_num(value) : cast_num(value);
+  return 1;
+}
+
+
+/*
+** Calls of the host's functions
+*/
+
+LUA_API void *redlua_native (lua_State *L, void **ud) {
+  *ud = G(L)->ud;
+  return pvalue(&curr_func(L)->c.upvalue[0]);
+}
+
+
+LUA_API int redlua_frame (lua_State *L, const void **first) {
+  *first = L->base;
+  return cast_int(L->top - L->base);
+}
+
+
+LUA_API int redlua_isresult (lua_State *L) {
+  const CallInfo *caller = L->ci - 1;
+  return caller == L->base_ci + 1 && isLua(caller) &&
+         GET_OPCODE(caller->savedpc[-1]) == OP_TAILCALL &&
+         L == G(L)->mainthread;
 }
 
 

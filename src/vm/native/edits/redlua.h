@@ -91,6 +91,50 @@ LUA_API void redlua_tableparts (const void *table, redlua_TableParts *parts);
 LUA_API const void *redlua_tableitem (const void *table, int position);
 
 
+/* Sorts the first `n' items of the table at 1, if they are all numbers or all
+   strings and the value at 2 is nil: it compares and swaps what `table.sort`
+   would. 0 if nothing was done. */
+LUA_API int redlua_sort (lua_State *L, int n);
+
+
+/*
+** Numbers
+*/
+
+/* The greatest integer that is not greater than `n'. */
+static inline lua_Number redlua_floor (lua_Number n) {
+  if (n > -4503599627370496.0 && n < 4503599627370496.0 && n != 0) {
+    lua_Number whole = (lua_Number)(long long)n;
+    return (whole > n) ? whole - 1 : whole;
+  }
+  return __builtin_floor(n);  /* a zero keeps its sign */
+}
+
+/* Writes a number as LUA_NUMBER_FMT does. */
+LUA_API void redlua_number2str (char *s, lua_Number n);
+
+/* Reads an integer of up to 15 digits; 0 if `s' is anything else. */
+LUA_API int redlua_str2integer (const char *s, lua_Number *result);
+
+
+/*
+** Calls of the host's functions
+*/
+
+/* The light userdata that is the first upvalue of the running C function, and
+   in `ud' what belongs to the VM's allocator. */
+LUA_API void *redlua_native (lua_State *L, void **ud);
+
+/* The number of arguments of the running function, and in `first' where they
+   lie. They lie elsewhere when the stack has grown. */
+LUA_API int redlua_frame (lua_State *L, const void **first);
+
+/* Whether what the running C function returns is the result of the function
+   that the host called: that one made the call, in the main thread, by a tail
+   call. */
+LUA_API int redlua_isresult (lua_State *L);
+
+
 /*
 ** Source
 */

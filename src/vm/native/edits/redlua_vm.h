@@ -10,9 +10,11 @@
 #if defined(__GNUC__)
 #define l_unlikely(x)	__builtin_expect((x) != 0, 0)
 #define l_cold		__attribute__((cold))
+#define l_noinline	__attribute__((noinline))
 #else
 #define l_unlikely(x)	(x)
 #define l_cold
+#define l_noinline
 #endif
 
 
