@@ -75,6 +75,27 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Reads the next value if it is a bulk string, and nothing otherwise.
+    #[inline]
+    pub fn bulk(&mut self) -> Option<&'a [u8]> {
+        let [b'$', rest @ ..] = self.rest else { return None };
+        let mut ahead = Tokens { rest };
+        let len = ahead.integer()?;
+        let payload = ahead.payload(len)?;
+        *self = ahead;
+        Some(payload)
+    }
+
+    /// Reads the next value if it is an integer, and nothing otherwise.
+    #[inline]
+    pub fn number(&mut self) -> Option<i64> {
+        let [b':', rest @ ..] = self.rest else { return None };
+        let mut ahead = Tokens { rest };
+        let value = ahead.integer()?;
+        *self = ahead;
+        Some(value)
+    }
+
     /// Skips `values` values with all they contain, and answers whether they were all there.
     pub fn skip(&mut self, values: usize) -> bool {
         let mut pending = values;
@@ -134,25 +155,21 @@ impl<'a> Tokens<'a> {
             digits => (false, digits),
         };
         let mut value = 0_u64;
-        for (place, &byte) in digits.iter().enumerate() {
+        let mut rest = digits;
+        while let [byte, tail @ ..] = rest {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
-                if byte != b'\r' || place == 0 {
-                    return None;
-                }
-                self.rest = digits.get(place + 2..)?;
-                return if is_negative {
-                    0_i64.checked_sub_unsigned(value)
-                } else {
-                    i64::try_from(value).ok()
-                };
+                break;
             }
-            if place == MOST_DIGITS {
-                return None;
-            }
-            value = value * 10 + u64::from(digit);
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            rest = tail;
         }
-        None
+        let [b'\r', _, tail @ ..] = rest else { return None };
+        if !(1..=MOST_DIGITS).contains(&(digits.len() - rest.len())) {
+            return None;
+        }
+        self.rest = tail;
+        if is_negative { 0_i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
     }
 
     /// Reads up to the first carriage return, and past it and the byte after it, as stock does.
@@ -297,6 +314,13 @@ mod tests {
         ];
         for (reply, token) in cases {
             let mut tokens = Tokens::new(reply);
+            let (bulk, number) = match token {
+                Token::Bulk(bytes) => (Some(bytes), None),
+                Token::Integer(value) => (None, Some(value)),
+                _ => (None, None),
+            };
+            assert_eq!(Tokens::new(reply).bulk(), bulk);
+            assert_eq!(Tokens::new(reply).number(), number);
             assert_eq!(tokens.next(), token, "{}", reply.escape_ascii());
             assert_eq!(Tokens::new(reply).next(), token);
             assert!(Tokens::new(reply).skip(1));
@@ -343,6 +367,7 @@ mod tests {
         ];
         for reply in cases {
             let mut tokens = Tokens::new(reply);
+            assert_eq!((tokens.bulk(), tokens.number()), (None, None));
             assert_eq!(tokens.next(), Token::Malformed, "{}", reply.escape_ascii());
             assert_eq!(tokens.next(), Token::Malformed);
             assert!(tokens.is_at_end());

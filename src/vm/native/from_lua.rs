@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use super::error_value::until_nul;
 use super::stack::{Kind, ReplyField, Stack};
+use super::view::Value;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink, RespVersion};
 use crate::vm::number;
@@ -60,11 +61,7 @@ impl<S: ReplySink> Writer<'_, '_, S> {
                 let number = self.stack.number(-1).unwrap_or_default();
                 self.sink.integer(number::to_integer(number));
             }
-            Kind::Boolean => match (self.version, self.stack.truth(-1)) {
-                (RespVersion::Resp2, true) => self.sink.integer(1),
-                (RespVersion::Resp2, false) => self.sink.null(),
-                (RespVersion::Resp3, value) => self.sink.boolean(value),
-            },
+            Kind::Boolean => boolean(self.sink, self.version, self.stack.truth(-1)),
             Kind::Table => self.table()?,
             _ => self.sink.null(),
         }
@@ -155,8 +152,46 @@ impl<S: ReplySink> Writer<'_, '_, S> {
         Ok(())
     }
 
+    /// Sends the items of the table on top up to the first nil, if they are all in its array part, without
+    /// tables among them, and no longer than the memory limit; false, and nothing is sent, otherwise.
+    fn flat_list(&mut self) -> bool {
+        let Value::Table(table) = self.stack.view(-1) else {
+            return false;
+        };
+        let (items, mut others) = table.split();
+        let room = items.len();
+        let mut text = 0_usize;
+        let mut len = 0;
+        for item in items {
+            match item {
+                Value::String(bytes) => text += bytes.len(),
+                Value::Nil => break,
+                Value::Table(_) => return false,
+                _ => {}
+            }
+            len += 1;
+        }
+        // Behind a full array part the list may go on among the other pairs.
+        if text > self.stack.shared().limit() || (len == room && others.next().is_some()) {
+            return false;
+        }
+        self.sink.array(len);
+        for item in table.split().0.take(len) {
+            match item {
+                Value::String(bytes) => self.sink.bulk(bytes),
+                Value::Number(value) => self.sink.integer(number::to_integer(value)),
+                Value::Boolean(value) => boolean(self.sink, self.version, value),
+                _ => self.sink.null(),
+            }
+        }
+        true
+    }
+
     /// Sends the items of the table on top up to the first nil.
     fn list(&mut self) -> Written {
+        if self.flat_list() {
+            return Ok(());
+        }
         let mut len: c_int = 0;
         let mut nested = false;
         let mut text = 0_usize;
@@ -195,6 +230,14 @@ impl<S: ReplySink> Writer<'_, '_, S> {
             self.weighed = true;
         }
         Ok(())
+    }
+}
+
+fn boolean<S: ReplySink>(sink: &mut S, version: RespVersion, value: bool) {
+    match (version, value) {
+        (RespVersion::Resp2, true) => sink.integer(1),
+        (RespVersion::Resp2, false) => sink.null(),
+        (RespVersion::Resp3, value) => sink.boolean(value),
     }
 }
 

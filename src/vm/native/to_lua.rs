@@ -27,6 +27,15 @@ const SLOT: usize = 16;
 /// Stock: `script_lua.c` `redisProtocolToLuaType`.
 pub(super) fn push(stack: &mut Stack<'_>, proto: &[u8]) -> Result<(), Cut> {
     let mut tokens = Tokens::new(proto);
+    // Most replies are one of these two, and every native has room for one value.
+    if let Some(bytes) = tokens.bulk() {
+        stack.push_bytes(bytes);
+        return Ok(());
+    }
+    if let Some(value) = tokens.number() {
+        stack.push_number(value as f64);
+        return Ok(());
+    }
     push_next(stack, &mut tokens, 0)
 }
 
@@ -142,17 +151,12 @@ fn push_list(
     stack.push_sized_table(c_int::try_from(room).unwrap_or(0), 0);
     for place in 0..c_int::try_from(len).unwrap_or(c_int::MAX) {
         check(stack, place as usize)?;
-        let mut ahead = tokens.clone();
-        match ahead.next() {
-            // Most lists have nothing but strings, which need not go over the stack.
-            Token::Bulk(bytes) => {
-                stack.append_bytes(-1, place, bytes);
-                *tokens = ahead;
-            }
-            _ => {
-                push_next(stack, tokens, depth + 1)?;
-                stack.set_item(-2, place + 1);
-            }
+        // Most lists have nothing but strings, which need not go over the stack.
+        if let Some(bytes) = tokens.bulk() {
+            stack.append_bytes(-1, place, bytes);
+        } else {
+            push_next(stack, tokens, depth + 1)?;
+            stack.set_item(-2, place + 1);
         }
     }
     Ok(())
