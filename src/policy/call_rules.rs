@@ -45,6 +45,8 @@ bitflags::bitflags! {
         const COUNTED_KEYS = 1 << 5;
         /// Runs on a replica with stale data.
         const ALLOW_STALE = 1 << 6;
+        /// Has a key for its first argument, and is the server's own.
+        const KEY_FIRST = 1 << 7;
     }
 
     /// How the host calls a command.
@@ -60,6 +62,8 @@ bitflags::bitflags! {
         const NO_AOF = 1 << 3;
         /// Effects do not go to the replicas.
         const NO_REPLICAS = 1 << 4;
+        /// The first argument is a key.
+        const KEY_FIRST = 1 << 5;
     }
 }
 
@@ -119,6 +123,9 @@ pub fn check_call(
     }
     if run.resp.get() == RespVersion::Resp3 {
         mode |= CallMode::RESP3;
+    }
+    if traits.contains(Traits::KEY_FIRST) {
+        mode |= CallMode::KEY_FIRST;
     }
     let replication = run.replication.get();
     if !replication.contains(Replication::AOF) {

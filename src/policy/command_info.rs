@@ -46,24 +46,27 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
         Token::Integer(arity) => i32::try_from(arity).unwrap_or_default(),
         _ => 0,
     };
-    let mut traits = parse_flags(tokens);
+    let (mut traits, is_module) = parse_flags(tokens);
+    if tokens.next() == Token::Integer(1) && !is_module {
+        traits |= Traits::KEY_FIRST;
+    }
     if MAY_REPLICATE.contains(&name.as_slice()) {
         traits |= Traits::MAY_REPLICATE;
     }
     if QUIRKS.contains(&name.as_slice()) {
         traits |= Traits::QUIRK;
     }
-    // Key positions, and since 7.0 categories, tips and key specifications.
+    // The other key positions, and since 7.0 categories, tips and key specifications.
     let mut subcommands = Vec::new();
     if fields >= 10 {
-        tokens.skip(5);
+        tokens.skip(4);
         if mentions(tokens, b"keynum") {
             traits |= Traits::COUNTED_KEYS;
         }
         subcommands = parse_list(tokens);
         tokens.skip(fields - 10);
     } else {
-        tokens.skip(fields - 3);
+        tokens.skip(fields - 4);
     }
     Some(CommandInfo { name, facts: CommandFacts { arity, traits }, subcommands })
 }
@@ -88,14 +91,17 @@ fn mentions(tokens: &mut Tokens<'_>, word: &[u8]) -> bool {
     found
 }
 
-fn parse_flags(tokens: &mut Tokens<'_>) -> Traits {
+/// The traits among the flags, and whether a module made the command.
+fn parse_flags(tokens: &mut Tokens<'_>) -> (Traits, bool) {
     let len = match tokens.next() {
         Token::Array(len) | Token::Set(len) => len,
         _ => 0,
     };
-    (0..len).fold(Traits::empty(), |traits, _| match tokens.next() {
-        Token::Status(flag) | Token::Bulk(flag) => traits | trait_of(flag),
-        _ => traits,
+    (0..len).fold((Traits::empty(), false), |(traits, is_module), _| match tokens.next() {
+        Token::Status(flag) | Token::Bulk(flag) => {
+            (traits | trait_of(flag), is_module || flag == b"module")
+        }
+        _ => (traits, is_module),
     })
 }
 
@@ -124,7 +130,10 @@ mod tests {
         let names: Vec<_> = commands.iter().map(|it| it.name.as_slice()).collect();
         assert_eq!(names, [&b"set"[..], b"config"]);
         let facts = |it: &CommandInfo| (it.facts.arity, it.facts.traits);
-        assert_eq!(commands.first().map(facts), Some((-3, Traits::WRITE | Traits::DENY_OOM)));
+        assert_eq!(
+            commands.first().map(facts),
+            Some((-3, Traits::WRITE | Traits::DENY_OOM | Traits::KEY_FIRST))
+        );
         let get = commands.get(1).and_then(|it| it.subcommands.first());
         assert_eq!(get.map(facts), Some((-3, Traits::NO_SCRIPT)));
     }

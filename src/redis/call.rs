@@ -55,7 +55,8 @@ pub(super) fn plain<T>(
     read: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
     // SAFETY: callers give the context of a running callback.
-    let reply = RawReply::new(unsafe { call(ctx, name.as_ptr(), args, b"E") })?;
+    let reply = unsafe { call(ctx, name.as_ptr(), None, args, Modifiers::new(b"E")) };
+    let reply = RawReply::new(reply)?;
     Some(read(reply.as_ref()))
 }
 
@@ -89,11 +90,37 @@ pub(super) unsafe fn checked(
     args: &[&[u8]],
     modifiers: &[u8],
 ) -> Result<RawReply, Refused> {
-    set_errno(0);
     // SAFETY: by 1 and 2.
-    let reply = unsafe { call(ctx, name, args, modifiers) };
-    let errno = errno();
-    let Some(reply) = RawReply::new(reply) else {
+    unsafe { checked_with(ctx, name, None, args, Modifiers::new(modifiers)) }
+}
+
+/// As [`checked`]; with a `key`, that string is passed in the place of the first argument, which has the same
+/// bytes.
+///
+/// # Safety
+/// 1. `ctx` is the context of a running callback.
+/// 2. `name` is a C string.
+/// 3. `key` is live.
+#[inline]
+pub(super) unsafe fn checked_with(
+    ctx: *mut RedisModuleCtx,
+    name: *const c_char,
+    key: Option<*mut RedisModuleString>,
+    args: &[&[u8]],
+    modifiers: Modifiers,
+) -> Result<RawReply, Refused> {
+    set_errno(0);
+    // SAFETY: by 1, 2 and 3.
+    match RawReply::new(unsafe { call(ctx, name, key, args, modifiers) }) {
+        Some(reply) if reply.as_ref().first() != Some(&b'-') => Ok(reply),
+        reply => unlike_refusal(reply, errno()),
+    }
+}
+
+/// The error that a call gave, unless it is a refusal.
+#[cold]
+fn unlike_refusal(reply: Option<RawReply>, errno: c_int) -> Result<RawReply, Refused> {
+    let Some(reply) = reply else {
         return Err(Refused::from_errno(errno, Vec::new()));
     };
     // A refused call comes back as an error with its reason in errno. A command that ran leaves errno
@@ -159,27 +186,104 @@ fn is_refusal(refusal: Refusal, line: &[u8]) -> bool {
     }
 }
 
+/// The letters before the arguments in a format of `RM_Call`.
+#[derive(Clone, Copy)]
+pub(super) struct Modifiers {
+    letters: [u8; 8],
+    len: u8,
+}
+
+impl Modifiers {
+    /// These letters, eight at most.
+    pub(super) const fn new(letters: &[u8]) -> Self {
+        let mut modifiers = Self { letters: [0; 8], len: 0 };
+        while (modifiers.len as usize) < letters.len() {
+            modifiers = modifiers.and(letters[modifiers.len as usize]);
+        }
+        modifiers
+    }
+
+    /// These letters and one more.
+    pub(super) const fn and(mut self, letter: u8) -> Self {
+        self.letters[self.len as usize] = letter;
+        self.len += 1;
+        self
+    }
+}
+
 /// Calls a command whose arguments are bytes.
 ///
 /// Bytes become strings that only the command holds. That matters: the server encodes a value as an
-/// integer only when nobody else holds it, so passing strings of our own would store it differently.
+/// integer only when nobody else holds it, so passing strings of our own would store it differently. A key
+/// is copied where it is stored, so `key`, which stands for the first argument, may be the client's own.
 ///
 /// # Safety
 /// 1. `ctx` is the context of a running callback.
 /// 2. `name` is a C string.
+/// 3. `key` is live.
+#[inline]
 unsafe fn call(
     ctx: *mut RedisModuleCtx,
     name: *const c_char,
+    key: Option<*mut RedisModuleString>,
     args: &[&[u8]],
-    modifiers: &[u8],
+    modifiers: Modifiers,
+) -> *mut RedisModuleCallReply {
+    // SAFETY: reads a pointer that is written once, before anything else runs.
+    let Some(function) = (unsafe { raw::RedisModule_Call }) else { return std::ptr::null_mut() };
+    if args.len() > 4 {
+        // SAFETY: by 1 and 2.
+        return unsafe { call_many(function, ctx, name, args, modifiers) };
+    }
+    // As many letters as there are arguments, the others pushed out.
+    let mut letters = u64::from_le_bytes(*b"bbbb\0\0\0\0") >> (8 * (4 - args.len()));
+    if key.is_some() {
+        letters ^= u64::from(b'b' ^ b's');
+    }
+    let mut format = [0; 24];
+    format[..8].copy_from_slice(&modifiers.letters);
+    let len = usize::from(modifiers.len % 16);
+    format[len..len + 8].copy_from_slice(&letters.to_le_bytes());
+    let format = format.as_ptr().cast::<c_char>();
+    macro_rules! pass {
+        ($($key:ident)?; $($arg:ident)*) => {
+            // SAFETY: by 1, 2 and 3; the format names what is passed.
+            unsafe { function(ctx, name, format $(, $key)? $(, $arg.as_ptr(), $arg.len())*) }
+        };
+    }
+    match (key, args) {
+        (None, []) => pass!(;),
+        (None, [a]) => pass!(; a),
+        (None, [a, b]) => pass!(; a b),
+        (None, [a, b, c]) => pass!(; a b c),
+        (None, [a, b, c, d]) => pass!(; a b c d),
+        (Some(key), [_]) => pass!(key;),
+        (Some(key), [_, b]) => pass!(key; b),
+        (Some(key), [_, b, c]) => pass!(key; b c),
+        (Some(key), [_, b, c, d]) => pass!(key; b c d),
+        _ => std::ptr::null_mut(),
+    }
+}
+
+/// As [`call`] with more arguments than most commands have.
+///
+/// # Safety
+/// 1. `ctx` is the context of a running callback.
+/// 2. `name` is a C string.
+#[cold]
+unsafe fn call_many(
+    function: CallFunction,
+    ctx: *mut RedisModuleCtx,
+    name: *const c_char,
+    args: &[&[u8]],
+    modifiers: Modifiers,
 ) -> *mut RedisModuleCallReply {
     let arguments = args.iter().map(|arg| Argument { start: arg.as_ptr().cast(), len: arg.len() });
     let arguments: SmallVec<[Argument; 16]> = arguments.collect();
-    let mut format: SmallVec<[u8; 32]> = SmallVec::from_slice(modifiers);
-    format.resize(modifiers.len() + args.len(), b'b');
+    let len = usize::from(modifiers.len);
+    let mut format: SmallVec<[u8; 32]> = SmallVec::from_slice(&modifiers.letters[..len]);
+    format.resize(len + args.len(), b'b');
     format.push(0);
-    // SAFETY: reads a pointer that is written once, before anything else runs.
-    let Some(function) = (unsafe { raw::RedisModule_Call }) else { return std::ptr::null_mut() };
     let (format, count) = (format.as_ptr().cast(), arguments.len());
     // SAFETY: by 1 and 2; the format names as many pairs as there are arguments.
     unsafe { redlua_call(function, ctx, name, format, arguments.as_ptr(), count) }

@@ -19,10 +19,65 @@ pub(super) struct FactsCache {
     commands: RefCell<HashMap<Box<[u8]>, Entry, foldhash::fast::RandomState>>,
     /// A module came or went: what is kept may be wrong.
     outdated: Cell<bool>,
+    /// Commands without subcommands that were asked for of late.
+    recent: [Cell<Recent>; RECENT],
     /// Some command has a name that the server did not tell, given by `rename-command`.
     renamed: Cell<bool>,
     /// Somebody sent `DEBUG`, which can have the server let scripts call what is forbidden to them.
     may_be_lifted: Cell<bool>,
+}
+
+/// How many commands are kept at hand.
+const RECENT: usize = 16;
+
+/// A command at hand.
+#[derive(Clone, Copy)]
+struct Recent {
+    name: Name,
+    facts: CommandFacts,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { name: Name::default(), facts: CommandFacts { arity: 0, traits: Traits::empty() } }
+    }
+}
+
+/// A name of up to 16 bytes as numbers, which are compared at once; all zero for none.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Name {
+    first: u64,
+    last: u64,
+    len: usize,
+}
+
+impl Name {
+    #[inline]
+    fn of(name: &[u8]) -> Option<Self> {
+        let len = name.len();
+        let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (name.first_chunk(), name.last_chunk(), name) {
+                (Some(first), Some(last), _) => {
+                    (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+                }
+                (_, _, [first, .., last]) => {
+                    // Of three bytes at most one is between.
+                    let between = name.get(1).copied().unwrap_or_default();
+                    (u64::from(*first) | u64::from(between) << 8, u64::from(*last))
+                }
+                _ => return None,
+            },
+        };
+        (len <= 16).then_some(Self { first, last, len })
+    }
+
+    /// Where it is kept.
+    #[inline]
+    fn place(self) -> usize {
+        let mixed = (self.first ^ self.last.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 60) as usize % RECENT
+    }
 }
 
 struct Entry {
@@ -52,6 +107,7 @@ impl FactsCache {
         let is_lifted = self.may_be_lifted.get() && lets_scripts_call_all(ctx);
         let mut commands = self.commands.borrow_mut();
         commands.clear();
+        self.recent.iter().for_each(|recent| recent.set(Recent::default()));
         self.renamed.set(false);
         for mut info in infos.unwrap_or_default() {
             if is_lifted && !is_own(&info) {
@@ -76,7 +132,30 @@ impl FactsCache {
         if self.outdated.get() {
             self.fill(ctx);
         }
+        let short = Name::of(name);
+        if let Some(short) = short {
+            let recent = self.recent[short.place()].get();
+            if recent.name == short {
+                return Some(recent.facts);
+            }
+        }
+        self.look_up(ctx, short, name, argv)
+    }
+
+    #[cold]
+    fn look_up(
+        &self,
+        ctx: *mut RedisModuleCtx,
+        short: Option<Name>,
+        name: &[u8],
+        argv: &[&[u8]],
+    ) -> Option<CommandFacts> {
         if let Some(entry) = self.commands.borrow().get(name) {
+            if let Some(name) = short
+                && entry.subcommands.is_empty()
+            {
+                self.recent[name.place()].set(Recent { name, facts: entry.facts });
+            }
             return entry.facts_of(argv);
         }
         self.get_unusual(ctx, name, argv)

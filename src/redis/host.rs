@@ -8,7 +8,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
 use super::api::api;
-use super::call::{self, RawReply, Strings};
+use super::call::{self, Modifiers, RawReply, Strings};
 use super::entry::{subscribe, turned};
 use super::global::Module;
 use super::master_link;
@@ -29,6 +29,9 @@ const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
     | raw::REDISMODULE_CTX_FLAGS_SLAVE
     | raw::REDISMODULE_CTX_FLAGS_REPLICA_IS_STALE;
 
+/// Where the commands that run scripts and functions have their first key.
+const FIRST_KEY: usize = 3;
+
 /// The server, for one command of one client.
 pub struct RedisHost {
     ctx: *mut RedisModuleCtx,
@@ -41,6 +44,8 @@ pub struct RedisHost {
     argv: *const [*mut RedisModuleString],
     /// Others were let in on a replica.
     let_in_as_replica: Cell<bool>,
+    /// The first key of the command as the server holds it, once a call had use for it; null before.
+    key: Cell<(*mut RedisModuleString, &'static [u8])>,
     /// The database the command was called in, once the script selected another.
     own_db: Cell<Option<c_int>>,
 }
@@ -64,7 +69,22 @@ impl RedisHost {
             flags: Cell::new(None),
             let_in_as_replica: Cell::new(false),
             own_db: Cell::new(None),
+            key: Cell::new((std::ptr::null_mut(), &[])),
         }
+    }
+
+    /// The string that the server holds of `key`, if it is the first key of the command.
+    #[inline]
+    fn held(&self, key: &[u8]) -> Option<*mut RedisModuleString> {
+        let (mut string, mut bytes) = self.key.get();
+        if string.is_null() {
+            // SAFETY: the arguments outlive the host.
+            string = *unsafe { &*self.argv }.get(FIRST_KEY)?;
+            // SAFETY: as above.
+            bytes = unsafe { call::bytes(string) };
+            self.key.set((string, bytes));
+        }
+        (bytes == key).then_some(string)
     }
 
     /// What the server says of itself and of the caller as the command begins.
@@ -220,9 +240,11 @@ impl Host for RedisHost {
         };
         let name = name.as_ptr().cast::<c_char>();
         let modifiers = modifiers(mode, self.has_user.get());
+        let is_key_first = mode.contains(CallMode::KEY_FIRST);
+        let key = args.first().filter(|_| is_key_first).and_then(|key| self.held(key));
         // SAFETY: the context is live; a NUL follows the name, which has none in it, or the server's
-        // facts would not know it.
-        match unsafe { call::checked(self.ctx, name, args, &modifiers) } {
+        // facts would not know it. The key is an argument of the command.
+        match unsafe { call::checked_with(self.ctx, name, key, args, modifiers) } {
             Ok(reply) => CallOutcome::Reply(reply),
             Err(refused) => match refused.refusal {
                 Some(refusal) => CallOutcome::Refused(refusal, refused.line),
@@ -406,20 +428,37 @@ impl Host for RedisHost {
 ///
 /// Effects always replicate (`!`): without it the server would also keep the deletion of an expired key to
 /// itself. `A` and `R` take the AOF and the replicas out.
-fn modifiers(mode: CallMode, as_user: bool) -> SmallVec<[u8; 8]> {
-    let mut letters = SmallVec::from_slice(b"!E");
-    let mut add = |wanted: bool, letter: u8| {
-        if wanted {
-            letters.push(letter);
+#[inline]
+fn modifiers(mode: CallMode, as_user: bool) -> Modifiers {
+    const USER: usize = 1 << 5;
+    const LETTERS: [(CallMode, u8); 5] = [
+        (CallMode::SCRIPT_RULES, b'S'),
+        (CallMode::DENY_OOM, b'M'),
+        (CallMode::RESP3, b'3'),
+        (CallMode::NO_AOF, b'A'),
+        (CallMode::NO_REPLICAS, b'R'),
+    ];
+    /// Made for each combination beforehand.
+    static ALL: [Modifiers; 2 * USER] = {
+        let mut all = [Modifiers::new(b"!E"); 2 * USER];
+        let mut index = 0;
+        while index < all.len() {
+            if index & USER != 0 {
+                all[index] = all[index].and(b'C');
+            }
+            let mut letter = 0;
+            while letter < LETTERS.len() {
+                if index & LETTERS[letter].0.bits() as usize != 0 {
+                    all[index] = all[index].and(LETTERS[letter].1);
+                }
+                letter += 1;
+            }
+            index += 1;
         }
+        all
     };
-    add(as_user, b'C');
-    add(mode.contains(CallMode::SCRIPT_RULES), b'S');
-    add(mode.contains(CallMode::DENY_OOM), b'M');
-    add(mode.contains(CallMode::RESP3), b'3');
-    add(mode.contains(CallMode::NO_AOF), b'A');
-    add(mode.contains(CallMode::NO_REPLICAS), b'R');
-    letters
+    let mode = usize::from(mode.bits()) % USER;
+    ALL[if as_user { mode | USER } else { mode }]
 }
 
 /// Sends a command to replicas and to the append-only file in the place of the one that is running.

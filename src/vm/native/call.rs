@@ -2,16 +2,15 @@
 //!
 //! The hottest path of the module, so it works on the raw stack.
 
-use std::ffi::c_int;
 use std::slice;
 
-use mlua::ffi;
 use smallvec::SmallVec;
 
 use super::entry::{NativeResult, Raised};
 use super::error_value;
 use super::stack::Stack;
 use super::to_lua;
+use super::view::Value;
 use crate::dialect::Hosts;
 use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
 use crate::policy::Demand;
@@ -121,26 +120,23 @@ fn arguments<'a>(
     stack: &Stack<'_>,
     numbers: &'a mut Numbers,
 ) -> Result<Argv<'a>, &'static ErrorSpec> {
-    let count = stack.top();
+    let frame = stack.arguments();
+    let count = frame.len();
     if count == 0 {
         return Err(&NO_ARGUMENT);
     }
-    let l = stack.raw();
     let mut argv = Argv::new();
-    for index in 1..=count {
-        // SAFETY: the index is on the stack.
-        match unsafe { ffi::lua_type(l, index) } {
-            ffi::LUA_TSTRING => {
-                // SAFETY: the value is a string.
-                argv.push(unsafe { string(l, index) });
+    for value in frame {
+        match value {
+            Value::String(bytes) => {
+                // SAFETY: the string stays on the stack as long as the result is used.
+                argv.push(unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) });
             }
-            ffi::LUA_TNUMBER => {
+            Value::Number(value) => {
                 if numbers.is_empty() {
                     // Room for all: the texts must not move any more.
-                    numbers.reserve(count as usize);
+                    numbers.reserve(count);
                 }
-                // SAFETY: the value is a number.
-                let value = unsafe { ffi::lua_tonumber(l, index) };
                 numbers.push([0; 32]);
                 let Some(text) = numbers.last_mut() else {
                     continue;
@@ -167,20 +163,6 @@ pub(crate) fn with_arguments<T>(
 ) -> Result<T, &'static ErrorSpec> {
     let mut numbers = Numbers::new();
     Ok(work(&arguments(stack, &mut numbers)?))
-}
-
-/// The bytes of the string at `index`.
-///
-/// # Safety
-/// 1. The value at `index` is a string.
-/// 2. It stays on the stack as long as the bytes are used.
-#[inline]
-unsafe fn string<'a>(l: *mut ffi::lua_State, index: c_int) -> &'a [u8] {
-    let mut len = 0;
-    // SAFETY: by 1.
-    let start = unsafe { ffi::lua_tolstring(l, index, &mut len) };
-    // SAFETY: by 2; a string is followed by a NUL, so the pointer is never null.
-    unsafe { slice::from_raw_parts(start.cast(), len) }
 }
 
 /// Decides about a command and has the server run it.

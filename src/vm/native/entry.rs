@@ -10,6 +10,7 @@ use mlua::ffi;
 use super::error_value;
 use super::memory::Shared;
 use super::stack::Stack;
+use super::sys;
 
 /// The error value is on top of the stack and is to be raised.
 #[derive(Debug)]
@@ -63,13 +64,11 @@ const BEYOND_ANY_LIMIT: usize = isize::MAX as usize / 2;
 /// `l` is a live state that runs a function made by [`push`].
 #[inline]
 unsafe fn guarded(l: *mut ffi::lua_State) -> c_int {
-    // SAFETY: the first upvalue is what `push` stored.
-    let function = unsafe { ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)) };
+    let mut shared = ptr::null_mut();
+    // SAFETY: the state is live, and the first upvalue is what `push` stored.
+    let function = unsafe { sys::redlua_native(l, &mut shared) };
     // SAFETY: as above.
     let function = unsafe { transmute::<*mut c_void, NativeFn>(function) };
-    let mut shared = ptr::null_mut();
-    // SAFETY: the state is live.
-    unsafe { ffi::lua_getallocf(l, &mut shared) };
     // SAFETY: the VM was made with what it shares as the allocator's data.
     let shared = unsafe { &*shared.cast::<Shared>() };
 

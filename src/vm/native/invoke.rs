@@ -45,8 +45,8 @@ impl State {
     ) -> Result<(), InvokeError> {
         let guard = self.shared().begin(run);
         self.with_stack(|stack| {
-            stack.push_item(ffi::LUA_REGISTRYINDEX, self.anchors.handler);
-            stack.push_item(ffi::LUA_REGISTRYINDEX, function.0);
+            stack.push_kept(self.anchors.handler);
+            stack.push_kept(function.0);
             if self.anchors.functions.is_some() {
                 let [keys, args] = self.anchors.lists;
                 let lent = function.1;
@@ -156,7 +156,7 @@ fn push_list(stack: &mut Stack<'_>, items: &[&[u8]], anchor: Option<c_int>) -> L
     let len = c_int::try_from(items.len()).unwrap_or(0);
     let mut list = List::Fresh;
     if let Some(anchor) = anchor {
-        stack.push_item(ffi::LUA_REGISTRYINDEX, anchor);
+        stack.push_kept(anchor);
         if stack.is_bare_list(-1, room) {
             list = List::Used;
             stack.cut_list(-1, len);

@@ -393,6 +393,13 @@ impl<'vm> Stack<'vm> {
         };
     }
 
+    /// Pushes what the registry keeps under `anchor`.
+    #[inline]
+    pub(super) fn push_kept(&mut self, anchor: c_int) {
+        // SAFETY: the state is live and has room.
+        unsafe { ffi::lua_rawgeti_(self.l, ffi::LUA_REGISTRYINDEX, anchor) };
+    }
+
     /// Whether the table at `index` is as one made with room for `room` items.
     #[inline]
     pub(super) fn is_bare_list(&self, index: c_int, room: c_int) -> bool {

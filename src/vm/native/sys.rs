@@ -73,6 +73,10 @@ unsafe extern "C-unwind" {
     pub fn redlua_setdeath(l: *mut lua_State);
     /// Makes the VM of a run that was ended usable again.
     pub fn redlua_revive(l: *mut lua_State);
+    /// The light userdata that is the running C function's first upvalue, and the allocator's data.
+    pub fn redlua_native(l: *mut lua_State, data: *mut *mut c_void) -> *mut c_void;
+    /// The number of arguments of the running function, and where they lie.
+    pub fn redlua_frame(l: *mut lua_State, first: *mut *const Slot) -> c_int;
     /// Where the parts of the table at `table` lie.
     pub fn redlua_tableparts(table: *const c_void, parts: *mut TableParts);
     /// The item `position` of the table, or Lua's nil.

@@ -250,6 +250,15 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl Stack<'_> {
+    /// The arguments of the running function, or whatever else lies on its stack.
+    #[inline]
+    pub(super) fn arguments(&self) -> Items<'_> {
+        let mut first = std::ptr::null();
+        // SAFETY: the state is live and runs a function.
+        let count = unsafe { sys::redlua_frame(self.raw(), &mut first) };
+        Items { slots: slots(first, count).iter() }
+    }
+
     /// The value at `index`, with all that is in it; nothing can be changed while it is seen.
     pub(crate) fn view(&self, index: c_int) -> Value<'_> {
         match self.kind(index) {
