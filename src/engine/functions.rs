@@ -260,6 +260,7 @@ impl Engine {
             server,
             state: RunState::new(slot),
             watch: self.watch(function.limits),
+            passed: Cell::default(),
         };
         let vm = self.function_vm(function.limits);
         self.refresh(&vm, &run, &library)?;
@@ -545,6 +546,7 @@ impl Engine {
             server: host.server_state(),
             state: RunState::new(None),
             watch: Watch::Load(limit),
+            passed: Cell::default(),
         };
         let loaded = vm.load(&run, source);
         if vm.is_poisoned() || loaded.as_ref().err() == Some(&LoadError::Memory) {

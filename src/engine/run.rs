@@ -1,5 +1,7 @@
 //! One run: find the script, ask whether it may start, run it, settle.
 
+use std::cell::Cell;
+
 use super::request::{RunRequest, Source};
 use super::scripts::Found;
 use super::state::Engine;
@@ -52,6 +54,7 @@ impl Engine {
             server,
             state: RunState::new(slot),
             watch: self.watch(found.limits),
+            passed: Cell::default(),
         };
         let vm = self.vm(found.limits);
         let function = self.function(&vm, &found)?;

@@ -81,6 +81,14 @@ impl Host for FakeHost {
         CallOutcome::Reply(self.replies.borrow_mut().pop().unwrap_or_else(|| b"+OK\r\n".to_vec()))
     }
 
+    fn forward(&self, _: &Vec<u8>) -> bool {
+        false
+    }
+
+    fn speaks_resp3(&self) -> bool {
+        false
+    }
+
     fn select(&self, db: i32) {
         self.db.set(db);
     }

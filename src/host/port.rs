@@ -73,6 +73,13 @@ pub trait Host {
     /// `argv[0]` is a string that Lua keeps, so a NUL byte follows it.
     fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Self::Reply>;
 
+    /// Sends a reply that a call got to the caller's client as it is; false, and nothing is sent, where the
+    /// host cannot.
+    fn forward(&self, reply: &Self::Reply) -> bool;
+
+    /// Whether the caller's client speaks RESP3.
+    fn speaks_resp3(&self) -> bool;
+
     /// Makes `db` the database of the calls that follow.
     fn select(&self, db: i32);
 

@@ -132,6 +132,7 @@ required! {
     RedisModule_ReplyWithArray,
     RedisModule_ReplyWithBigNumber,
     RedisModule_ReplyWithBool,
+    RedisModule_ReplyWithCallReply,
     RedisModule_ReplyWithDouble,
     RedisModule_ReplyWithError,
     RedisModule_ReplyWithLongLong,

@@ -32,6 +32,16 @@ impl RawReply {
     }
 }
 
+impl RawReply {
+    /// Sends the reply to the client of `ctx` as it is; false, and nothing is sent, where the client does not
+    /// speak its protocol.
+    pub(super) fn forward(&self, ctx: *mut RedisModuleCtx) -> bool {
+        // SAFETY: callers give the context of a running callback; the reply is live.
+        let status = unsafe { api!(ReplyWithCallReply(ctx, self.reply.as_ptr())) };
+        status == raw::REDISMODULE_OK as c_int
+    }
+}
+
 impl AsRef<[u8]> for RawReply {
     #[inline]
     fn as_ref(&self) -> &[u8] {

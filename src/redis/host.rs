@@ -254,6 +254,14 @@ impl Host for RedisHost {
         }
     }
 
+    fn forward(&self, reply: &RawReply) -> bool {
+        reply.forward(self.ctx)
+    }
+
+    fn speaks_resp3(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_RESP3 != 0
+    }
+
     fn select(&self, db: i32) {
         if self.own_db.get().is_none() {
             // SAFETY: the context is live.

@@ -1,6 +1,8 @@
 //! The run a Lua callback belongs to.
 
-use crate::host::ServerHost;
+use std::cell::Cell;
+
+use crate::host::{Host, ServerHost};
 use crate::policy::admission::Grant;
 use crate::policy::{RunState, ServerState};
 use crate::script::Sha1;
@@ -48,4 +50,6 @@ pub struct RunContext<'a> {
     pub state: RunState,
     /// What time may do to the run.
     pub watch: Watch<'a>,
+    /// The reply that is the run's result and goes to the client as it is.
+    pub passed: Cell<Option<<ServerHost as Host>::Reply>>,
 }

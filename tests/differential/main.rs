@@ -72,11 +72,12 @@ suites! {
     invocation
     libraries
     numbers
+    passing
     permissions
     replies
     shebang
-    strings
     shortcuts
+    strings
     structs
 }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::entry::{NativeResult, Raised};
 use super::error_value;
+use super::pass;
 use super::stack::Stack;
 use super::to_lua;
 use super::view::Value;
@@ -20,7 +21,7 @@ use crate::policy::call_rules::{
 };
 use crate::policy::quirks::{Quirk, quirk};
 use crate::register::register;
-use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, RespVersion};
 use crate::vm::context::RunContext;
 use crate::vm::number;
 
@@ -90,6 +91,14 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             drop(argv);
             stack.set_top(0);
             let proto = reply.as_ref();
+            if stack.is_result()
+                && run.state.resp.get() == RespVersion::Resp2
+                && pass::is_plain(proto, stack.shared().room(), || run.host.speaks_resp3())
+            {
+                run.passed.set(Some(reply));
+                stack.push_boolean(false);
+                return Reply::Value;
+            }
             match to_lua::push(stack, proto) {
                 Ok(()) if proto.first() != Some(&b'-') => Reply::Value,
                 Ok(()) => Reply::Error,

@@ -7,6 +7,7 @@ use mlua::ffi;
 use super::chunk::FunctionRef;
 use super::error_value::until_nul;
 use super::from_lua;
+use super::pass;
 use super::stack::{Kind, Stack};
 use super::state::State;
 use super::sys;
@@ -67,9 +68,14 @@ impl State {
         self.revive(status);
         self.with_stack(|stack| {
             let outcome = match status {
-                ffi::LUA_OK => {
-                    from_lua::reply(stack, run.state.resp.get(), sink).map_err(InvokeError::Script)
-                }
+                ffi::LUA_OK => match run.passed.take() {
+                    Some(reply) => {
+                        pass::send(run.host, &reply, sink);
+                        Ok(())
+                    }
+                    None => from_lua::reply(stack, run.state.resp.get(), sink)
+                        .map_err(InvokeError::Script),
+                },
                 ffi::LUA_ERRMEM => Err(InvokeError::Memory(failure(stack, run))),
                 _ => Err(InvokeError::Script(failure(stack, run))),
             };

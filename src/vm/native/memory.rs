@@ -134,6 +134,12 @@ impl Shared {
         self.used.get().saturating_add(bytes) <= self.limit.get()
     }
 
+    /// Bytes the VM may hold more than it does.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.limit.get().saturating_sub(self.used.get())
+    }
+
     /// Adds `bytes` that a native function holds outside the VM to the account; false, and nothing is
     /// added, where the limit would be passed.
     pub(super) fn charge(&self, bytes: usize) -> bool {

@@ -22,6 +22,7 @@ mod invoke;
 mod load;
 mod memory;
 mod output;
+mod pass;
 mod pool;
 mod shape;
 mod stack;

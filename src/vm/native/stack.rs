@@ -393,6 +393,13 @@ impl<'vm> Stack<'vm> {
         };
     }
 
+    /// Whether what the running function returns is, as it is, the result of what the host called.
+    #[inline]
+    pub(super) fn is_result(&self) -> bool {
+        // SAFETY: the state is live and runs a native.
+        unsafe { sys::redlua_isresult(self.l) != 0 }
+    }
+
     /// Pushes what the registry keeps under `anchor`.
     #[inline]
     pub(super) fn push_kept(&mut self, anchor: c_int) {

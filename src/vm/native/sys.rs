@@ -77,6 +77,8 @@ unsafe extern "C-unwind" {
     pub fn redlua_native(l: *mut lua_State, data: *mut *mut c_void) -> *mut c_void;
     /// The number of arguments of the running function, and where they lie.
     pub fn redlua_frame(l: *mut lua_State, first: *mut *const Slot) -> c_int;
+    /// Whether what the running C function returns is the result of what the host called.
+    pub fn redlua_isresult(l: *mut lua_State) -> c_int;
     /// Where the parts of the table at `table` lie.
     pub fn redlua_tableparts(table: *const c_void, parts: *mut TableParts);
     /// The item `position` of the table, or Lua's nil.
