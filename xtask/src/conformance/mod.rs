@@ -5,6 +5,7 @@
 //! module can do. One of those that passes is a failure too, so that the list stays true.
 
 mod outcomes;
+mod ports;
 mod skips;
 mod suite;
 
@@ -23,6 +24,7 @@ use crate::process::{cannot_start, ending};
 use crate::server::ScratchFolder;
 use crate::system;
 use outcomes::Outcomes;
+use ports::Ports;
 use skips::Skip;
 pub use suite::Suite;
 
@@ -111,9 +113,6 @@ const PATIENCE: &str = "180";
 /// What the helper prints when all tests have been tried, or given up.
 const LAST_WORDS: &str = "The End";
 
-/// The first port and how many each worker has; a cluster's nodes use ports 10000 above theirs too.
-const PORTS: (usize, usize) = (20500, 1500);
-
 /// What came out.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -188,7 +187,7 @@ fn check(suite: &Suite, files: &[&str], module: &Path, jobs: usize) -> Result<Su
             println!("==> once more: {file}");
             let worker = scratch.0.join(format!("again-{}", file.replace('/', "-")));
             suite.lay_out(&worker)?;
-            runner.run(&Job { file, with_module: true }, &worker, 0)?;
+            runner.run(&Job { file, with_module: true }, &worker, &Ports::claim()?)?;
             ours.add_passed(&Outcomes::read(&fs::read(log(&suite.results(), file))?));
             comparison = Comparison::of(&stock, &ours, &skips);
         }
@@ -227,8 +226,9 @@ impl Runner<'_> {
         let work = |worker: usize| -> Result<()> {
             let folder = scratch.join(format!("{worker}"));
             self.suite.lay_out(&folder)?;
+            let ports = Ports::claim()?;
             while let Some(job) = next() {
-                self.run(&job, &folder, worker)?;
+                self.run(&job, &folder, &ports)?;
             }
             Ok(())
         };
@@ -244,8 +244,7 @@ impl Runner<'_> {
     }
 
     /// Runs one file of tests.
-    fn run(&self, job: &Job<'_>, folder: &Path, worker: usize) -> Result<()> {
-        let (first, count) = PORTS;
+    fn run(&self, job: &Job<'_>, folder: &Path, ports: &Ports) -> Result<()> {
         let skipped = folder.join("skipped");
         let hanging = self.skips_of(job.file).into_iter().filter(|it| job.with_module && it.hangs);
         let names: Vec<&str> = hanging.map(|skip| skip.test.as_str()).collect();
@@ -254,8 +253,7 @@ impl Runner<'_> {
         command.arg("tests/test_helper.tcl").current_dir(folder);
         // What a test did not expect shall not end the others of the file.
         command.args(["--durable", "--clients", "1", "--timeout", PATIENCE, "--single", job.file]);
-        command.args(["--baseport", &(first + worker * count).to_string()]);
-        command.args(["--portcount", &count.to_string()]);
+        command.args(ports.arguments());
         command.arg("--skipfile").arg(&skipped);
         let results = if job.with_module {
             command.env(suite::MODULE_VARIABLE, self.module);
