@@ -44,7 +44,8 @@ pub struct Newer {
 pub const REDIS_8_0: Newer =
     Newer { name: "redis-8.0", flavour: "redis", line: "8.0", suite: "trixie" };
 
-const NEWER: &[Newer] = &[
+/// All of them.
+pub const NEWER: &[Newer] = &[
     REDIS_8_0,
     Newer { name: "valkey-8.1", flavour: "valkey", line: "8.1", suite: "trixie" },
     Newer { name: "valkey-9.1", flavour: "valkey", line: "9.1", suite: "sid" },
@@ -86,11 +87,6 @@ pub fn program(name: &str) -> Result<PathBuf> {
         Some(server) => server.ensure(),
         None => Ok(name.into()),
     }
-}
-
-/// Whether `cargo xtask servers` has a server of that name.
-pub fn is_known(name: &str) -> bool {
-    find(name).is_some()
 }
 
 /// The server of that name.
@@ -240,7 +236,7 @@ mod tests {
             program("/opt/redis/redis-server").unwrap(),
             Path::new("/opt/redis/redis-server")
         );
-        assert!(is_known("redis-8.0") && !is_known("redis-server"));
+        assert!(find("redis-8.0").is_some() && find("redis-server").is_none());
     }
 
     #[test]

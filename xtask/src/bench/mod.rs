@@ -7,25 +7,25 @@
 
 mod codec;
 mod document;
-mod instructions;
-mod processor_time;
+mod machine;
+mod measure;
+mod memory;
+mod page;
 mod report;
 mod runner;
+mod scripts;
 mod workload;
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
-use crate::client::Address;
 use crate::module;
 use crate::options::{Arguments, Flag, UsageError, Verb};
-use crate::server::{ScratchFolder, Server};
 use crate::servers;
 use crate::system;
 
-use report::Report;
+use report::{Report, Unit};
 use runner::Side;
 use workload::{GROUPS, Group, Workload};
 
@@ -53,6 +53,11 @@ pub const VERB: Verb = Verb {
             help: "one of `cargo xtask servers`, or the path of a server",
         },
         Flag { name: "--module", value: Some("PATH"), help: "a module built before" },
+        Flag {
+            name: "--page",
+            value: None,
+            help: "measure in both ways on every server, and write docs/performance.md anew",
+        },
     ],
     operands: Some("GROUP"),
     rest: None,
@@ -68,67 +73,45 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let group = group.unwrap_or(&GROUPS[0]);
     let workloads = choose(group, arguments)?;
     let counts = arguments.has("--instructions");
-    if counts && arguments.value("--server").is_some_and(servers::is_known) {
-        return Err(UsageError::new("--instructions needs a server that is installed").into());
-    }
-    let rounds = arguments.number("--rounds", 1..=10_000)?.unwrap_or(if counts { 5 } else { 30 });
     let module = find_module(arguments)?;
     require_tools(arguments, counts)?;
-
-    let folder = ScratchFolder::new("bench")?;
-    let plan = Plan {
-        program: servers::program(arguments.value("--server").unwrap_or("redis-server"))?,
-        other: if module.is_some() { Side::Module } else { Side::Stock },
-        module,
-        rounds,
+    let plan = |server: &str, unit| {
+        let rounds = arguments.number("--rounds", 1..=10_000)?;
+        Ok::<_, anyhow::Error>(Plan {
+            program: servers::program(server)?,
+            unit,
+            other: if module.is_some() { Side::Module } else { Side::Stock },
+            module: module.clone(),
+            rounds: rounds.unwrap_or(if unit == Unit::Instructions { 5 } else { 30 }),
+            is_whole: !arguments.has("--only") && group.name == GROUPS[0].name,
+        })
     };
-    let report = if counts {
-        instructions::measure(&plan, &folder, &workloads)?
-    } else {
-        processor_time::measure(&plan, &folder, &workloads)?
+    let measure = |server: &str, unit| {
+        let report = measure::measure(&plan(server, unit)?, &workloads)?;
+        println!("{}", report.to_markdown());
+        let file = write_json(group, server, &report)?;
+        eprintln!("also in {}", file.display());
+        Ok::<_, anyhow::Error>(report)
     };
-    println!("{}", report.to_markdown());
-    let file = write_json(group, &report)?;
-    eprintln!("also in {}", file.display());
-    Ok(())
+    if arguments.has("--page") {
+        return page::write(measure);
+    }
+    let unit = if counts { Unit::Instructions } else { Unit::Microseconds };
+    measure(arguments.value("--server").unwrap_or(INSTALLED), unit).map(drop)
 }
+
+/// The server that is measured when none is named.
+const INSTALLED: &str = "redis-server";
 
 /// What to measure and how.
 struct Plan {
     program: PathBuf,
+    unit: Unit,
     module: Option<PathBuf>,
     other: Side,
     rounds: u32,
-}
-
-impl Plan {
-    /// A server for measuring: on a socket, saving nothing, and idle when it is not asked.
-    fn server_command(&self, mut command: Command, folder: &ScratchFolder) -> (Command, Address) {
-        let socket = folder.0.join("redis.sock");
-        command
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--hz", "1"])
-            .args(["--dynamic-hz", "no", "--unixsocket"])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(&folder.0)
-            .arg("--logfile")
-            .arg(folder.0.join("redis.log"))
-            .stdout(Stdio::null());
-        if let Some(module) = &self.module {
-            command.arg("--loadmodule").arg(module);
-        }
-        (command, Address::Socket(socket))
-    }
-
-    /// Adds the end of the server's own log to an error; the log is gone with the folder otherwise.
-    fn explain<T>(&self, result: Result<T>, folder: &ScratchFolder) -> Result<T> {
-        result.map_err(|error| {
-            let log = std::fs::read_to_string(folder.0.join("redis.log")).unwrap_or_default();
-            let lines: Vec<_> = log.lines().collect();
-            let (_, last) = lines.split_at(lines.len().saturating_sub(15));
-            anyhow!("{error:#}; the server's last words:\n{}", last.join("\n"))
-        })
-    }
+    /// Everything of the first group, what is no workload included.
+    is_whole: bool,
 }
 
 fn choose_group(arguments: &Arguments) -> Result<Option<&'static Group>, UsageError> {
@@ -184,32 +167,18 @@ fn require_tools(arguments: &Arguments, counts: bool) -> Result<()> {
     if !arguments.has("--server") {
         required.push(&system::REDIS_SERVER);
     }
-    if counts {
+    if counts || arguments.has("--page") {
         required.push(&system::VALGRIND);
     }
     system::ensure(&required)
 }
 
-fn write_json(group: &Group, report: &Report) -> Result<PathBuf> {
+fn write_json(group: &Group, server: &str, report: &Report) -> Result<PathBuf> {
     let folder = module::target_dir()?.join("bench");
     std::fs::create_dir_all(&folder)?;
-    let unit = report.unit.name();
-    let name = match group.name {
-        name if name == GROUPS[0].name => format!("{unit}.json"),
-        name => format!("{name}-{unit}.json"),
-    };
-    let file = folder.join(name);
-    std::fs::write(&file, report.to_json())
-        .with_context(|| format!("cannot write {}", file.display()))?;
+    let server = Path::new(server).file_name().unwrap_or_default().display();
+    let file = folder.join(format!("{}-{}-{server}.json", group.name, report.unit.name()));
+    let text = serde_json::to_string_pretty(&report.to_json())? + "\n";
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
-}
-
-/// The version of the server, as it tells it.
-fn server_version(server: &Server) -> Result<String> {
-    let info = server.connect()?.command(&[b"INFO", b"server"])?;
-    let info = String::from_utf8_lossy(&info);
-    let field = |name: &str| runner::info_field(&info, name).map(str::to_owned);
-    let version = field("valkey_version").map(|version| format!("Valkey {version}"));
-    let version = version.or_else(|| field("redis_version").map(|v| format!("Redis {v}")));
-    version.context("the server does not tell its version")
 }

@@ -1,6 +1,7 @@
 //! What was measured, as a table for people and as JSON for programs.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::runner::PIPELINE;
 use super::workload::Workload;
@@ -25,8 +26,10 @@ pub struct Pair {
 
 /// All pairs of one workload.
 pub struct Row {
-    name: &'static str,
-    title: &'static str,
+    /// The workload's name.
+    pub name: &'static str,
+    /// What it does.
+    pub title: &'static str,
     runs: u32,
     /// Costs in the report's unit.
     pub cost: Vec<Pair>,
@@ -38,12 +41,14 @@ pub struct Row {
 pub struct Report {
     /// What costs are counted in.
     pub unit: Unit,
-    /// The server it was measured in.
-    pub server_version: String,
+    /// The server it was measured in, with its version.
+    pub server: String,
     /// Pairs of blocks per workload.
     pub rounds: u32,
     /// The workloads.
-    pub rows: Vec<Row>,
+    pub workloads: Vec<Row>,
+    /// Bytes that a cached script takes, where that was measured.
+    pub memory: Option<Row>,
 }
 
 impl Unit {
@@ -76,16 +81,44 @@ impl Row {
         let Workload { name, title, .. } = *workload;
         Self { name, title, runs, cost: Vec::new(), wall: Vec::new() }
     }
+
+    /// Stock's cost by the module's: the median of the pairs.
+    pub fn ratio(&self) -> f64 {
+        quantile(&ratios(&self.cost), 0.5)
+    }
+
+    /// The medians of both sides.
+    pub fn medians(&self) -> Pair {
+        let median = |cost: fn(&Pair) -> f64| quantile(&sorted(self.cost.iter().map(cost)), 0.5);
+        Pair { stock: median(|pair| pair.stock), module: median(|pair| pair.module) }
+    }
+
+    fn json(&self) -> Value {
+        let (cost, ratios) = (self.medians(), ratios(&self.cost));
+        let mut row = json!({
+            "name": self.name,
+            "runs_per_block": self.runs,
+            "stock": rounded(cost.stock),
+            "module": rounded(cost.module),
+            "ratio": rounded(quantile(&ratios, 0.5)),
+            "ratio_q1": rounded(quantile(&ratios, 0.25)),
+            "ratio_q3": rounded(quantile(&ratios, 0.75)),
+        });
+        if !self.wall.is_empty() {
+            row["wall_ratio"] = json!(rounded(quantile(&self::ratios(&self.wall), 0.5)));
+        }
+        row
+    }
 }
 
 impl Report {
     /// A Markdown table with a line before it that says how it was measured.
     pub fn to_markdown(&self) -> String {
-        let has_wall = self.rows.iter().any(|row| !row.wall.is_empty());
+        let has_wall = self.workloads.iter().any(|row| !row.wall.is_empty());
         let mut text = format!(
             "{}, {}; medians of {} alternating pairs of blocks, {PIPELINE} requests in flight; \
              ratio = stock / module, above 1 the module is faster\n\n",
-            self.server_version,
+            self.server,
             self.unit.heading(),
             self.rounds
         );
@@ -93,14 +126,14 @@ impl Report {
         text.push_str(if has_wall { " ratio by wall |\n" } else { "\n" });
         text.push_str("|---|---:|---:|---:|---:|");
         text.push_str(if has_wall { "---:|\n" } else { "\n" });
-        for row in &self.rows {
-            let ratios = ratios(&row.cost);
+        for row in &self.workloads {
+            let (cost, ratios) = (row.medians(), ratios(&row.cost));
             text.push_str(&format!(
                 "| {} | {} | {} | **{:.2}** | {:.2} to {:.2} |",
                 row.title,
-                self.unit.show(median(row.cost.iter().map(|pair| pair.stock))),
-                self.unit.show(median(row.cost.iter().map(|pair| pair.module))),
-                quantile(&ratios, 0.5),
+                self.unit.show(cost.stock),
+                self.unit.show(cost.module),
+                row.ratio(),
                 quantile(&ratios, 0.25),
                 quantile(&ratios, 0.75),
             ));
@@ -109,57 +142,36 @@ impl Report {
             }
             text.push('\n');
         }
+        if let Some(row) = &self.memory {
+            let Pair { stock, module } = row.medians();
+            text.push_str(&format!("\n{}: {stock:.0} by stock, {module:.0} here\n", row.title));
+        }
         text
     }
 
-    /// The same figures as JSON. All text in it is our own, apart from the server's version.
-    pub fn to_json(&self) -> String {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let server = self.server_version.replace(['"', '\\'], "");
-        let rows: Vec<_> = self.rows.iter().map(row_json).collect();
-        format!(
-            "{{\n  \"unit\": \"{}\",\n  \"server\": \"{server}\",\n  \"unix_time\": {time},\n  \
-             \"rounds\": {},\n  \"pipeline\": {PIPELINE},\n  \"workloads\": [\n{}\n  ]\n}}\n",
-            self.unit.name(),
-            self.rounds,
-            rows.join(",\n")
-        )
+    /// The same figures as JSON.
+    pub fn to_json(&self) -> Value {
+        let rows = self.workloads.iter().chain(&self.memory);
+        json!({
+            "unit": self.unit.name(),
+            "server": self.server,
+            "time": Timestamp::now().strftime("%FT%TZ").to_string(),
+            "rounds": self.rounds,
+            "pipeline": PIPELINE,
+            "workloads": rows.map(Row::json).collect::<Vec<_>>(),
+        })
     }
 }
 
-fn row_json(row: &Row) -> String {
-    let ratios = ratios(&row.cost);
-    let mut text = format!(
-        "    {{\"name\": \"{}\", \"runs_per_block\": {}, \"stock\": {:.3}, \"module\": {:.3}, \
-         \"ratio\": {:.4}, \"ratio_q1\": {:.4}, \"ratio_q3\": {:.4}",
-        row.name,
-        row.runs,
-        median(row.cost.iter().map(|pair| pair.stock)),
-        median(row.cost.iter().map(|pair| pair.module)),
-        quantile(&ratios, 0.5),
-        quantile(&ratios, 0.25),
-        quantile(&ratios, 0.75),
-    );
-    if !row.wall.is_empty() {
-        text.push_str(&format!(
-            ", \"wall_stock\": {:.3}, \"wall_module\": {:.3}, \"wall_ratio\": {:.4}",
-            median(row.wall.iter().map(|pair| pair.stock)),
-            median(row.wall.iter().map(|pair| pair.module)),
-            quantile(&self::ratios(&row.wall), 0.5),
-        ));
-    }
-    text.push('}');
-    text
+/// To four places, which is more than any figure is good for.
+fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// The ratio within each pair, sorted: blocks of one pair saw the same machine, medians of whole
 /// columns need not have.
 fn ratios(pairs: &[Pair]) -> Vec<f64> {
     sorted(pairs.iter().map(|pair| pair.stock / pair.module))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    quantile(&sorted(values), 0.5)
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -194,7 +206,13 @@ mod tests {
         if unit == Unit::Microseconds {
             row.wall.push(Pair { stock: 3.0, module: 4.0 });
         }
-        Report { unit, server_version: "Redis 1.2".to_owned(), rounds: 3, rows: vec![row] }
+        Report {
+            unit,
+            server: "Redis 1.2".to_owned(),
+            rounds: 3,
+            workloads: vec![row],
+            memory: None,
+        }
     }
 
     #[test]
@@ -215,9 +233,10 @@ mod tests {
 
     #[test]
     fn json_names_the_unit_and_every_workload() {
-        let text = report(Unit::Instructions).to_json();
-        assert!(text.contains("\"unit\": \"instructions\""));
-        assert!(text.contains("{\"name\": \"return-1\", \"runs_per_block\": 10, \"stock\": 2.000"));
-        assert!(!text.contains("wall"));
+        let value = report(Unit::Instructions).to_json();
+        assert_eq!(value["unit"], "instructions");
+        let row = &value["workloads"][0];
+        assert_eq!((&row["name"], &row["stock"]), (&json!("return-1"), &json!(2.0)));
+        assert_eq!(row["wall_ratio"], Value::Null);
     }
 }

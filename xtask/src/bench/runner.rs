@@ -1,8 +1,10 @@
 //! Running one workload on one side, a block at a time.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 
-use super::workload::{Door, Workload};
+use super::workload::{Door, Parcel, Workload};
 use crate::client::{Client, encode};
 
 /// Requests on the wire at once. Without this, most of a short script's time would be the system
@@ -21,6 +23,7 @@ pub enum Side {
 impl Side {
     fn command(self, door: Door) -> &'static str {
         match (self, door) {
+            (_, Door::Beside) => "GET",
             (Self::Stock, Door::Sha) => "EVALSHA",
             (Self::Stock, Door::Body) => "EVAL",
             (Self::Stock, Door::Function) => "FCALL",
@@ -57,9 +60,32 @@ fn load_function(client: &mut Client, side: Side, body: &str) -> Result<Vec<u8>>
     Ok(FUNCTION.as_bytes().to_vec())
 }
 
+/// Loads scripts that differ, by their numbers.
+///
+/// # Errors
+/// The server refuses one.
+pub fn load_scripts(
+    client: &mut Client,
+    side: Side,
+    numbers: Range<u32>,
+    body: impl Fn(u32) -> String,
+) -> Result<()> {
+    for start in numbers.clone().step_by(500) {
+        let batch = start..numbers.end.min(start + 500);
+        let load = |number| encode(&[side.script_command(), b"LOAD", body(number).as_bytes()]);
+        client.send(&batch.clone().flat_map(load).collect::<Vec<_>>())?;
+        batch.into_iter().try_for_each(|_| client.reply().map(drop))?;
+    }
+    Ok(())
+}
+
 /// One workload ready to run on one side.
 pub struct Prepared {
     one: Vec<u8>,
+    /// How many replies one run has.
+    replies: u32,
+    /// So many runs at once, and how they look on the wire.
+    batch: u32,
     many: Vec<u8>,
 }
 
@@ -71,38 +97,55 @@ impl Prepared {
     pub fn new(client: &mut Client, workload: &Workload, side: Side) -> Result<Self> {
         let body = (workload.body)();
         (workload.prepare)(client)?;
-        let script = match workload.door {
-            Door::Body => body.into_bytes(),
-            Door::Sha => client.command(&[side.script_command(), b"LOAD", body.as_bytes()])?,
-            Door::Function => load_function(client, side, &body)?,
+        load_scripts(client, side, 0..workload.others, |number| format!("return {number}.5"))?;
+        let mut argv = vec![side.command(workload.door).as_bytes().to_vec()];
+        match workload.door {
+            Door::Body => argv.push(body.into_bytes()),
+            Door::Sha => {
+                argv.push(client.command(&[side.script_command(), b"LOAD", body.as_bytes()])?);
+            }
+            Door::Function => argv.push(load_function(client, side, &body)?),
+            Door::Beside => {}
+        }
+        if workload.door != Door::Beside {
+            argv.push(if workload.key.is_some() { b"1".to_vec() } else { b"0".to_vec() });
+        }
+        argv.extend(workload.key.map(|key| key.as_bytes().to_vec()));
+        argv.extend(workload.argument.map(|argument| argument.as_bytes().to_vec()));
+        let request = encode(&argv.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let (one, replies) = match workload.parcel {
+            Parcel::Single | Parcel::Alone => (request, 1),
+            Parcel::Pipeline(count) => (request.repeat(count as usize), count),
+            Parcel::Transaction(count) => {
+                let (multi, exec) = (encode(&[b"MULTI"]), encode(&[b"EXEC"]));
+                ([multi, request.repeat(count as usize), exec].concat(), count + 2)
+            }
         };
-        let mut argv = vec![side.command(workload.door).as_bytes(), &script];
-        argv.push(if workload.key.is_some() { b"1" } else { b"0" });
-        argv.extend(workload.key.map(str::as_bytes));
-        argv.extend(workload.argument.map(str::as_bytes));
-        let one = encode(&argv);
-        let many = one.repeat(PIPELINE as usize);
-        let prepared = Self { one, many };
+        let batch = match workload.parcel {
+            Parcel::Single => PIPELINE,
+            _ => 1,
+        };
+        let prepared = Self { many: one.repeat(batch as usize), one, replies, batch };
         prepared
             .run(client, 1)
             .with_context(|| format!("{} of '{}'", side.command(workload.door), workload.name))?;
         Ok(prepared)
     }
 
-    /// Runs the script `count` times.
+    /// Runs it `count` times.
     ///
     /// # Errors
     /// The server answers with an error, or not at all.
     pub fn run(&self, client: &mut Client, count: u32) -> Result<()> {
         let mut left = count;
         while left > 0 {
-            let batch = left.min(PIPELINE);
-            if batch == PIPELINE {
+            let batch = left.min(self.batch);
+            if batch == self.batch {
                 client.send(&self.many)?;
             } else {
                 client.send(&self.one.repeat(batch as usize))?;
             }
-            for _ in 0..batch {
+            for _ in 0..batch * self.replies {
                 client.reply()?;
             }
             left -= batch;
