@@ -25,6 +25,8 @@ pub enum Permission {
     Denied,
     /// There is no such command.
     NoSuchCommand,
+    /// The command does not take so many arguments, on servers that look at that first.
+    WrongArity,
 }
 
 /// The cluster slots of a command's keys.

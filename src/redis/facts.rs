@@ -23,6 +23,9 @@ pub(super) struct FactsCache {
     recent: [Cell<Recent>; RECENT],
     /// Some command has a name that the server did not tell, given by `rename-command`.
     renamed: Cell<bool>,
+    /// The server looks at the number of arguments before it answers whether a command is permitted. Some
+    /// servers of a version do, and others, without a fix that came later, do not.
+    acl_counts_arguments: Cell<bool>,
     /// Somebody sent `DEBUG`, which can have the server let scripts call what is forbidden to them.
     may_be_lifted: Cell<bool>,
 }
@@ -114,15 +117,24 @@ impl FactsCache {
                 allow(&mut info);
             }
             let name = Strings::new(&[&info.name]);
-            if nobody.permission(name.as_slice()) == Permission::NoSuchCommand {
+            match nobody.permission(name.as_slice()) {
                 // The server tells the name a command was made with, not the one it has now.
-                self.renamed.set(true);
-                continue;
+                Permission::NoSuchCommand => {
+                    self.renamed.set(true);
+                    continue;
+                }
+                Permission::WrongArity => self.acl_counts_arguments.set(true),
+                Permission::Granted | Permission::Denied => {}
             }
             let upper = info.name.to_ascii_uppercase().into_boxed_slice();
             commands.insert(upper, Entry::new(&info));
             commands.insert(info.name.clone().into_boxed_slice(), Entry::new(&info));
         }
+    }
+
+    /// Whether the server looks at the number of arguments before it answers whether a command is permitted.
+    pub(super) fn acl_counts_arguments(&self) -> bool {
+        self.acl_counts_arguments.get()
     }
 
     /// The facts of the command `argv` names; `None` when the server has no such command.

@@ -275,6 +275,9 @@ impl Host for RedisHost {
         let Some(facts) = self.facts(argv) else {
             return Permission::NoSuchCommand;
         };
+        if self.module.facts.acl_counts_arguments() && !facts.takes(argv.len()) {
+            return Permission::WrongArity;
+        }
         let Some(user) = User::of(self.ctx) else {
             return Permission::Granted;
         };

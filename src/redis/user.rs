@@ -47,6 +47,7 @@ impl User {
         match status {
             0 => Permission::Granted,
             _ if errno() == libc::ENOENT => Permission::NoSuchCommand,
+            _ if errno() == libc::EINVAL => Permission::WrongArity,
             _ if self.may_in_database(argv, argc) => Permission::Granted,
             _ => Permission::Denied,
         }
@@ -171,7 +172,7 @@ impl StockCommands {
                 Permission::Granted => break,
                 // A server without the stock command, renamed away, has no rule about it.
                 Permission::NoSuchCommand => {}
-                Permission::Denied => {
+                Permission::Denied | Permission::WrongArity => {
                     if let Some(name) = probe.as_slice().first() {
                         user.log_denied(ctx, *name);
                     }

@@ -3,7 +3,6 @@
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
 use crate::dialect::Hosts;
 use crate::host::{Host, Permission};
-use crate::policy::call_rules::CommandFacts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorSpec};
 use crate::vm::native::{NativeResult, Raised, Stack, error_value, with_arguments};
@@ -30,7 +29,7 @@ register!(ERRORS: ACL_CHECK_COMMAND: ErrorSpec = ErrorSpec::stock(
 register!(ERRORS: ACL_CHECK_ARITY: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Wrong number of args for redis.acl_check_cmd()",
-    "`redis.acl_check_cmd` names a command that takes another number of arguments (Redis 8.0).",
+    "`redis.acl_check_cmd` names a command that takes another number of arguments, where the server looks at that.",
 ));
 
 fn acl_check_cmd(stack: &mut Stack<'_>) -> NativeResult {
@@ -38,18 +37,16 @@ fn acl_check_cmd(stack: &mut Stack<'_>) -> NativeResult {
         error_value::push_spec(stack, &ACL_CHECK_OUTSIDE_RUN);
         return Err(Raised);
     };
-    let verdict = with_arguments(stack, |argv| {
-        let takes = |facts: CommandFacts| facts.takes(argv.len());
-        if stack.shared().dialect.is(Hosts::Redis80) && !run.host.facts(argv).is_none_or(takes) {
-            return Err(&ACL_CHECK_ARITY);
-        }
-        Ok(run.host.permission(argv))
-    });
-    match verdict.flatten() {
+    let verdict = with_arguments(stack, |argv| run.host.permission(argv));
+    match verdict {
         Ok(Permission::Granted) => stack.push_boolean(true),
         Ok(Permission::Denied) => stack.push_boolean(false),
         Ok(Permission::NoSuchCommand) => {
             error_value::push_spec(stack, &ACL_CHECK_COMMAND);
+            return Err(Raised);
+        }
+        Ok(Permission::WrongArity) => {
+            error_value::push_spec(stack, &ACL_CHECK_ARITY);
             return Err(Raised);
         }
         Err(spec) => {
