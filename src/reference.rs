@@ -33,6 +33,10 @@ fn commands() -> String {
         if !flags.is_empty() {
             let _ = writeln!(page, "- Flags: {}", flags.join(" "));
         }
+        for (hosts, flags) in spec.flags_on {
+            let flags: Vec<_> = flags.iter_names().map(|(name, _)| flag_name(name)).collect();
+            let _ = writeln!(page, "- Flags on {}: {}", hosts_name(*hosts), flags.join(" "));
+        }
         for tip in spec.tips {
             let _ = writeln!(page, "- Tip: `{tip}`");
         }

@@ -5,9 +5,6 @@ use crate::dialect::{Dialect, Hosts};
 use crate::names;
 use crate::resp::ReplySink;
 
-/// Lines that some servers alone have.
-const LINES_OF_SOME: &[(&str, Hosts)] = &[("    * Library description", Hosts::Redis70)];
-
 /// Replies with the HELP of `container`, whose subcommands stock explains in this order.
 ///
 /// Stock: `networking.c` `addReplyHelp`.
@@ -15,7 +12,6 @@ pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mu
     let mut subcommands: Vec<_> = COMMANDS
         .iter()
         .filter(|spec| spec.subcommand().is_some_and(|(of, own)| of == container && own != "HELP"))
-        .filter(|spec| spec.help_on.is_none_or(|hosts| dialect.is(hosts)))
         .collect();
     subcommands.sort_by_key(|spec| {
         let own = spec.subcommand().map_or("", |(_, own)| own);
@@ -27,10 +23,7 @@ pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mu
     let about_help =
         if dialect.is(Hosts::Redis70) { "Prints this help." } else { "Print this help." };
     let about_help = format!("    {about_help}");
-    let is_told = |line: &&str| {
-        LINES_OF_SOME.iter().all(|(other, hosts)| other != line || dialect.is(*hosts))
-    };
-    let lines = subcommands.iter().flat_map(|spec| spec.help.iter().copied()).filter(is_told);
+    let lines = subcommands.iter().flat_map(|spec| spec.help_for(dialect).iter().copied());
     let lines: Vec<&str> =
         [title.as_str()].into_iter().chain(lines).chain(["HELP", &about_help]).collect();
 

@@ -173,6 +173,8 @@ pub struct CommandSpec {
     pub arity: i32,
     /// Its flags.
     pub flags: CommandFlags,
+    /// Those that it has on some servers only.
+    pub flags_on: &'static [(Hosts, CommandFlags)],
     /// ACL categories, on servers where modules may choose them.
     pub acl: &'static str,
     /// Hints for clients.
@@ -183,8 +185,8 @@ pub struct CommandSpec {
     pub args: &'static [Arg],
     /// Lines of its container's HELP: usage and explanation.
     pub help: &'static [&'static str],
-    /// The servers whose HELP has them; `None` for all.
-    pub help_on: Option<Hosts>,
+    /// Those that some servers have instead.
+    pub help_on: &'static [(Hosts, &'static [&'static str])],
     /// What runs it; `None` for a container.
     pub handler: Option<Handler>,
 }
@@ -200,12 +202,13 @@ impl CommandSpec {
         since: "",
         arity: 0,
         flags: CommandFlags::empty(),
+        flags_on: &[],
         acl: "scripting slow",
         tips: &[],
         keys: Keys::None,
         args: &[],
         help: &[],
-        help_on: None,
+        help_on: &[],
         handler: None,
     };
 
@@ -214,6 +217,18 @@ impl CommandSpec {
         // Every command asks, and searching a text for a character is dear where it is short.
         let bar = self.name.bytes().position(|byte| byte == b'|')?;
         Some((&self.name[..bar], &self.name[bar + 1..]))
+    }
+
+    /// Its flags on a server.
+    pub fn flags_for(&self, dialect: Dialect) -> CommandFlags {
+        let further = self.flags_on.iter().filter(|(hosts, _)| dialect.is(*hosts));
+        further.fold(self.flags, |all, (_, flags)| all | *flags)
+    }
+
+    /// Its lines in the HELP of its container on a server.
+    pub fn help_for(&self, dialect: Dialect) -> &'static [&'static str] {
+        let other = self.help_on.iter().find(|(hosts, _)| dialect.is(*hosts));
+        other.map_or(self.help, |(_, lines)| lines)
     }
 }
 

@@ -67,7 +67,8 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
         return Err(format!("the server lacks {name}; Redis 7.0.15 or Valkey 8.1 is needed"));
     }
     let dialect = dialect(ctx).ok_or("the server does not tell its version")?;
-    register::register(ctx).map_err(|name| format!("the server refused the command {name}"))?;
+    register::register(ctx, dialect)
+        .map_err(|name| format!("the server refused the command {name}"))?;
     config::register(ctx, &arguments.settings)
         .map_err(|name| format!("bad value for the setting {name:?}"))?;
     info::register(ctx);

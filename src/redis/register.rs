@@ -8,17 +8,18 @@ use redis_module::raw::{self, RedisModuleCommand, RedisModuleCtx};
 use super::api::api;
 use super::dispatch::{CALLBACKS, key_flags};
 use crate::commands::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Keys};
+use crate::dialect::Dialect;
 use crate::names;
 
 /// Registers all commands, containers first.
 ///
 /// # Errors
 /// The name of the command the server did not take.
-pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
+pub(super) fn register(ctx: *mut RedisModuleCtx, dialect: Dialect) -> Result<(), &'static str> {
     let specs = || COMMANDS.iter().zip(CALLBACKS);
     for (spec, callback) in specs().filter(|(spec, _)| spec.subcommand().is_none()) {
         let name = c_string(&names::full(spec.name).to_ascii_lowercase());
-        let flags = c_string(&flags(spec));
+        let flags = c_string(&flags(spec, dialect));
         let callback = spec.handler.map(|_| *callback);
         // SAFETY: the context is that of the load; the server copies the strings.
         let status =
@@ -34,7 +35,7 @@ pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
         };
         let parent = find(ctx, container).ok_or(spec.name)?;
         let own_name = c_string(&own_name.to_ascii_lowercase());
-        let flags = c_string(&flags(spec));
+        let flags = c_string(&flags(spec, dialect));
         // SAFETY: as above.
         let status = unsafe {
             api!(CreateSubcommand(
@@ -65,7 +66,7 @@ fn find(ctx: *mut RedisModuleCtx, name: &str) -> Option<*mut RedisModuleCommand>
 }
 
 /// The flags of a command as the server reads them.
-fn flags(spec: &CommandSpec) -> String {
+fn flags(spec: &CommandSpec, dialect: Dialect) -> String {
     const NAMES: &[(CommandFlags, &str)] = &[
         (CommandFlags::DENY_SCRIPT, "deny-script"),
         (CommandFlags::ALLOW_STALE, "allow-stale"),
@@ -80,7 +81,8 @@ fn flags(spec: &CommandSpec) -> String {
         (CommandFlags::FAST, "fast"),
         (CommandFlags::ALLOW_BUSY, "allow-busy"),
     ];
-    let names = NAMES.iter().filter(|(flag, _)| spec.flags.contains(*flag)).map(|(_, name)| *name);
+    let flags = spec.flags_for(dialect);
+    let names = NAMES.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| *name);
     // A key specification alone does not route a command in a cluster.
     let keys = (spec.keys != Keys::None).then_some("getkeys-api");
     names.chain(keys).collect::<Vec<_>>().join(" ")

@@ -1,6 +1,7 @@
 //! `LUA.FUNCTION LIST`.
 
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation};
+use crate::dialect::Hosts;
 use crate::engine::{Function, Library};
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
@@ -26,11 +27,23 @@ register!(COMMANDS: LIST: CommandSpec = CommandSpec {
         "    Return general information on all the libraries:",
         "    * Library name",
         "    * The engine used to run the Library",
-        "    * Library description",
         "    * Functions list",
         "    * Library code (if WITHCODE is given)",
         "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
     ],
+    help_on: &[(
+        Hosts::Redis70,
+        &[
+            "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
+            "    Return general information on all the libraries:",
+            "    * Library name",
+            "    * The engine used to run the Library",
+            "    * Library description",
+            "    * Functions list",
+            "    * Library code (if WITHCODE is given)",
+            "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
+        ],
+    )],
     handler: Some(list),
     ..CommandSpec::DEFAULT
 });

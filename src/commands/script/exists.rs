@@ -1,6 +1,7 @@
 //! `LUA.SCRIPT EXISTS`.
 
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation};
+use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ErrorReply, ReplySink};
 
@@ -12,6 +13,7 @@ register!(COMMANDS: EXISTS: CommandSpec = CommandSpec {
     since: "2.6.0",
     arity: -3,
     flags: CommandFlags::DENY_SCRIPT,
+    flags_on: &[(Hosts::Valkey91, CommandFlags::ALLOW_STALE)],
     tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
     args: &[Arg::new("sha1", ArgKind::Text).multiple()],
     help: &[

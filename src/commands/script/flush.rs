@@ -1,6 +1,7 @@
 //! `LUA.SCRIPT FLUSH`.
 
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation, ok};
+use crate::dialect::Hosts;
 use crate::engine::FlushMode;
 use crate::host::Host;
 use crate::register::register;
@@ -14,6 +15,7 @@ register!(COMMANDS: FLUSH: CommandSpec = CommandSpec {
     since: "2.6.0",
     arity: -2,
     flags: CommandFlags::DENY_SCRIPT,
+    flags_on: &[(Hosts::Valkey91, CommandFlags::ALLOW_STALE)],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     args: &[Arg::new(
         "async",
@@ -32,6 +34,17 @@ register!(COMMANDS: FLUSH: CommandSpec = CommandSpec {
         "    * ASYNC: Asynchronously flush the scripts cache.",
         "    * SYNC: Synchronously flush the scripts cache.",
     ],
+    help_on: &[(
+        Hosts::Valkey,
+        &[
+            "FLUSH [ASYNC|SYNC]",
+            "    Flush the Lua scripts cache. Very dangerous on replicas.",
+            "    When called without the optional mode argument, the behavior is determined",
+            "     by the lazyfree-lazy-user-flush configuration directive. Valid modes are:",
+            "    * ASYNC: Asynchronously flush the scripts cache.",
+            "    * SYNC: Synchronously flush the scripts cache.",
+        ],
+    )],
     handler: Some(flush),
     ..CommandSpec::DEFAULT
 });

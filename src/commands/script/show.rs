@@ -15,8 +15,10 @@ register!(COMMANDS: SHOW: CommandSpec = CommandSpec {
     arity: 3,
     flags: CommandFlags::DENY_SCRIPT,
     args: &[Arg::new("sha1", ArgKind::Text)],
-    help: &["SHOW <sha1>", "    Show a script from the scripts cache."],
-    help_on: Some(Hosts::Valkey),
+    help_on: &[(
+        Hosts::Valkey,
+        &["SHOW <sha1>", "    Show a script from the scripts cache."],
+    )],
     handler: Some(show),
     ..CommandSpec::DEFAULT
 });
