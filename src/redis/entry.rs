@@ -166,15 +166,21 @@ unsafe extern "C" fn writes_may_be_refused(
 
 /// Other modules bring and take commands.
 unsafe extern "C" fn modules_changed(
-    _ctx: *mut RedisModuleCtx,
+    ctx: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
-    _subevent: u64,
+    subevent: u64,
     _data: *mut c_void,
 ) {
     // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
         module.facts.invalidate();
         module.stock.verdicts().modules_changed();
+        // A module that goes still has its commands now. After one that came everything is asked for at once, so
+        // that no script's statistics show it; Valkey 9.1 loads its own engine after other modules.
+        if subevent == raw::REDISMODULE_SUBEVENT_MODULE_LOADED {
+            module.facts.fill(ctx);
+            module.stock.verdicts().prepare(ctx);
+        }
     }
 }
 
