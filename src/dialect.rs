@@ -87,6 +87,14 @@ impl Dialect {
         matches!(self.flavour, Flavour::Valkey) || self.version >= version(7, 2, 0)
     }
 
+    /// Whether a module's call with keys of several slots makes the server refuse the calls that come after it: it
+    /// keeps what it found of those keys with the client that it uses for all of them.
+    ///
+    /// Stock: `module.c` `moduleReleaseTempClient`.
+    pub const fn keeps_crossed_slots(self) -> bool {
+        matches!(self.flavour, Flavour::Valkey) && self.version >= version(9, 0, 0)
+    }
+
     /// The version of the server's own RDB format.
     ///
     /// Stock: `rdb.h` `RDB_VERSION`.

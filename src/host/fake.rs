@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::dialect::Dialect;
+use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
@@ -83,6 +84,10 @@ impl Host for FakeHost {
 
     fn forward(&self, _: &Vec<u8>) -> bool {
         false
+    }
+
+    fn would_refuse(&self, _: &[&[u8]], _: CallMode) -> Option<(Refusal, Vec<u8>)> {
+        None
     }
 
     fn speaks_resp3(&self) -> bool {

@@ -75,6 +75,10 @@ pub trait Host {
     /// `argv[0]` is a string that Lua keeps, so a NUL byte follows it.
     fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Self::Reply>;
 
+    /// Why the server would not run a call in this mode, as it words it, whatever it says of scripts; `None` when
+    /// it would. Servers before 7.2 cannot be asked.
+    fn would_refuse(&self, argv: &[&[u8]], mode: CallMode) -> Option<(Refusal, Vec<u8>)>;
+
     /// Sends a reply that a call got to the caller's client as it is; false, and nothing is sent, where the
     /// host cannot.
     fn forward(&self, reply: &Self::Reply) -> bool;

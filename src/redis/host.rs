@@ -254,6 +254,23 @@ impl Host for RedisHost {
         }
     }
 
+    fn would_refuse(&self, argv: &[&[u8]], mode: CallMode) -> Option<(Refusal, Vec<u8>)> {
+        let (name, args) = argv.split_first()?;
+        let name = name.as_ptr().cast::<c_char>();
+        // By `D` nothing runs.
+        let mut modifiers = Modifiers::new(b"ED");
+        if self.has_user.get() {
+            modifiers = modifiers.and(b'C');
+        }
+        if mode.contains(CallMode::DENY_OOM) {
+            modifiers = modifiers.and(b'M');
+        }
+        // SAFETY: as in `call`.
+        let outcome = unsafe { call::checked_with(self.ctx, name, None, args, modifiers) };
+        let refused = outcome.err()?;
+        Some((refused.refusal?, refused.line))
+    }
+
     fn forward(&self, reply: &RawReply) -> bool {
         reply.forward(self.ctx)
     }

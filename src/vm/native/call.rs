@@ -15,6 +15,7 @@ use super::view::Value;
 use crate::dialect::Hosts;
 use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
 use crate::policy::Demand;
+use crate::policy::admission::Grant;
 use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, Refusal, STALE_COMMAND, translate};
 use crate::policy::call_rules::{
     CallMode, CommandFacts, Traits, UNKNOWN_COMMAND, WRITE_FROM_READ_ONLY, check_call,
@@ -262,7 +263,7 @@ fn call_quirk(
 /// The error of a call the rules refuse.
 ///
 /// Before it refuses a write of a read-only script, stock asks whether the replica may serve the command
-/// and the user may run it.
+/// and the user may run it; an engine that is a module asks about memory, the user and the cluster.
 #[cold]
 fn rejected(
     run: &RunContext<'_>,
@@ -272,6 +273,10 @@ fn rejected(
 ) -> ErrorReply {
     let dialect = run.host.dialect();
     if std::ptr::eq(spec, &WRITE_FROM_READ_ONLY) {
+        if dialect.is(Hosts::Valkey91) {
+            return denied_to_module(run, argv, facts)
+                .unwrap_or_else(|| ErrorReply::new(spec, dialect));
+        }
         let fresh = Demand { write: false, memory: false, fresh: true };
         let stale = run.server.stale && !facts.traits.contains(Traits::ALLOW_STALE);
         if stale && run.host.unmet(fresh).is_some() {
@@ -284,6 +289,38 @@ fn rejected(
     ErrorReply::new(spec, dialect)
 }
 
+/// The error of a write by a read-only script that the server refuses for another reason first.
+///
+/// Stock: `module.c` `VM_CallArgv`.
+#[cold]
+fn denied_to_module(
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+    facts: CommandFacts,
+) -> Option<ErrorReply> {
+    let writer = Grant { read_only: false, ..run.grant };
+    let mode = check_call(facts, argv.len(), &writer, &run.state, &run.server).ok()?;
+    if let Some(error) = crossing(run, argv) {
+        return Some(error);
+    }
+    let (refusal, line) = run.host.would_refuse(argv, mode)?;
+    Some(refused(run, argv, facts, mode, refusal, &line))
+}
+
+/// The error of a command that must not even be shown to the server, as its keys are in several slots.
+///
+/// See [`crate::dialect::Dialect::keeps_crossed_slots`].
+#[cold]
+fn crossing(run: &RunContext<'_>, argv: &[&[u8]]) -> Option<ErrorReply> {
+    let is_bound = run.server.cluster && !run.server.obeyed;
+    if !is_bound || run.host.key_slots(argv) != KeySlots::Several {
+        return None;
+    }
+    let refusal =
+        || translate(Refusal::CrossSlot, ELSEWHERE, &lower_name(argv), run.host.dialect());
+    Some(denied(run, argv).unwrap_or_else(refusal))
+}
+
 /// The error of a call the server refused.
 #[cold]
 fn refused(
@@ -294,9 +331,12 @@ fn refused(
     refusal: Refusal,
     line: &[u8],
 ) -> ErrorReply {
-    // Stock asks the ACL before the rules for writes and memory, the module API after them.
+    // Stock asks the ACL before the rules for writes and memory, the module API after them; where stock's
+    // engine is a module, that is its order too.
     let rules = CallMode::SCRIPT_RULES | CallMode::DENY_OOM;
-    if matches!(refusal, Refusal::ScriptRules | Refusal::Memory)
+    let is_module = run.host.dialect().is(Hosts::Valkey91);
+    if !is_module
+        && matches!(refusal, Refusal::ScriptRules | Refusal::Memory)
         && mode.intersects(rules)
         && !line.starts_with(b"MASTERDOWN")
         && let Some(denied) = denied(run, argv)
@@ -310,8 +350,8 @@ fn refused(
             KeySlots::One(slot) => not_here(run, argv, slot),
             KeySlots::None => Refusal::NonLocalKey,
         };
-        // The cluster is asked last: by then the write was let through.
-        if facts.traits.contains(Traits::WRITE) {
+        // The cluster is asked last, except of a module: by then the write was let through.
+        if !is_module && facts.traits.contains(Traits::WRITE) {
             run.state.dirty.set(true);
         }
     }
@@ -331,6 +371,9 @@ fn denied(run: &RunContext<'_>, argv: &[&[u8]]) -> Option<ErrorReply> {
     Some(translate(Refusal::Acl, &line, &[], dialect))
 }
 
+/// What the module API says of keys that cannot be used on this node.
+const ELSEWHERE: &[u8] = b"ERR Attempted to access a non local key in a cluster node";
+
 /// The slot a script bound to one slot uses with this command.
 ///
 /// # Errors
@@ -339,7 +382,15 @@ fn denied(run: &RunContext<'_>, argv: &[&[u8]]) -> Option<ErrorReply> {
 /// Stock: `script.c` `scriptVerifyClusterState`.
 #[inline]
 fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, ErrorReply> {
-    if !run.server.cluster || run.server.obeyed || run.grant.allow_cross_slot {
+    if !run.server.cluster || run.server.obeyed {
+        return Ok(None);
+    }
+    if run.host.dialect().keeps_crossed_slots()
+        && let Some(error) = crossing(run, argv)
+    {
+        return Err(error);
+    }
+    if run.grant.allow_cross_slot {
         return Ok(None);
     }
     let KeySlots::One(slot) = run.host.key_slots(argv) else {
@@ -352,8 +403,7 @@ fn bound_slot(run: &RunContext<'_>, argv: &[&[u8]]) -> Result<Option<u16>, Error
     if run.host.serves_keys(argv) {
         return Err(ErrorReply::new(&CROSS_SLOT, dialect));
     }
-    let line = b"ERR Attempted to access a non local key in a cluster node";
-    Err(translate(not_here(run, argv, slot), line, &lower_name(argv), dialect))
+    Err(translate(not_here(run, argv, slot), ELSEWHERE, &lower_name(argv), dialect))
 }
 
 /// Why keys that all are in `slot` cannot be used on this node.
