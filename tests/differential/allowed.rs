@@ -138,6 +138,10 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         cases: &[
+            "a key passed as a value is stored as a value is",
+            "the first key in commands of every kind: \"RENAME\", KEYS[1], KEYS[2]",
+            "the first key in commands of every kind: \"COPY\", KEYS[1], KEYS[2]",
+            "the first key in commands of every kind: \"MOVE\", KEYS[1], 1",
             "redis.call as a callback: table.foreach({\"x\",\"y\"}, function(i, v) redis.call(\"set\", v, i) end) return redis.call(\"mget\",\"x\",\"y\")",
             "MGET of 2 keys",
             "MGET of 100 keys",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::acl::login;
 use crate::argv;
-use crate::cluster::{AWAY, ELSEWHERE, HERE, HERE_TOO, half};
+use crate::cluster::{AWAY, ELSEWHERE, HERE, HERE_TOO, half, keeps_to_one_slot};
 use crate::doors::{Door, Ours, Scripts, Stock, request, same};
 use crate::support::{Client, Server, Value, render, wait_until};
 
@@ -162,6 +162,9 @@ fn created_functions_answer_as_they_did_before_libraries() {
 fn errors_of_created_functions_name_the_function() {
     let server = Server::new().start();
     let mut client = server.client();
+    client.load(Stock, "#!lua name=e\nredis.register_function('e', function() error('x') end)");
+    // Valkey 9.1 does not name the function.
+    let is_named = client.fcall(Stock, "e", &[], &[]).contains(" script: e, on @user_function:");
     client.create("e", &[], "error('x')");
     client.create("u", &[], "return foo");
     client.create("w", &[], "foo = 1");
@@ -172,7 +175,8 @@ fn errors_of_created_functions_name_the_function() {
     ] {
         let reply = client.fcall(Ours, name, &[], &[]);
         assert!(reply.starts_with("-ERR user_function:") && reply.contains(expected), "{reply}");
-        assert!(reply.contains(&format!(" script: {name}, on @user_function:")), "{reply}");
+        let name = if is_named { format!("{name}, ") } else { String::new() };
+        assert!(reply.contains(&format!(" script: {name}on @user_function:")), "{reply}");
     }
 }
 
@@ -285,8 +289,25 @@ fn a_chunk_cannot_leave_its_function() {
     for description in ["', callback=", "\", callback=error, x=\"", "]]", "\\", "\n\r\0", "\\\""] {
         assert_eq!(client.create("f", &["REPLACE", "DESC", description], "return 1"), "+OK");
         let info = client.value(&["LUA.FUNCTION", "INFO", "f"]);
-        assert_eq!(info.field("description").and_then(Value::text).as_deref(), Some(description));
+        let kept = info.field("description").and_then(Value::text);
+        assert_eq!(kept, Some(stock_description(&mut client, description)));
     }
+}
+
+/// What stock keeps of a function's description: Valkey ends it at a NUL.
+fn stock_description(client: &mut Client, text: &str) -> String {
+    let bytes: String = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
+    let code = format!(
+        "#!lua name=described\nredis.register_function{{function_name='described', \
+         callback=function() end, description='{bytes}'}}"
+    );
+    client.cmd(&["FUNCTION", "LOAD", "REPLACE", &code]);
+    let list = client.value(&["FUNCTION", "LIST", "LIBRARYNAME", "described"]);
+    let library = list.elements().and_then(|libraries| libraries.first().cloned());
+    let functions = library.as_ref().and_then(|library| library.field("functions"));
+    let function = functions.and_then(|list| list.elements()?.first().cloned());
+    let kept = function.as_ref().and_then(|function| function.field("description"));
+    kept.and_then(Value::text).expect("a description")
 }
 
 // Payloads and what stock has.
@@ -884,12 +905,16 @@ fn a_cluster_routes_calls_by_their_keys() {
     for door in [Ours, Stock] {
         assert_eq!(client.load(door, &code), "\"lib\"");
     }
+    let is_newer = keeps_to_one_slot(&mut client);
     let mut all = String::new();
     for name in ["plain", "reads", "alone", "across", "none"] {
         for command in ["FCALL", "FCALL_RO"] {
             for keys in
                 [&[][..], &[HERE], &[HERE, HERE_TOO], &[HERE, ELSEWHERE], &[AWAY], &[AWAY, HERE]]
             {
+                if is_newer && name == "across" && !keys.is_empty() {
+                    continue;
+                }
                 for args in [&[][..], &[HERE], &[HERE, ELSEWHERE], &[AWAY], &[HERE_TOO, AWAY]] {
                     let what = format!("{command} {name} {keys:?} {args:?}");
                     all += &same(&what, |door| {

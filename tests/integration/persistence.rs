@@ -1,6 +1,6 @@
 //! Data written by scripts across restarts and reloads.
 
-use crate::doors::{Ours, Scripts, same};
+use crate::doors::{Ours, Scripts, Stock, same};
 use crate::support::{Client, Server, wait_until};
 
 #[test]
@@ -114,17 +114,29 @@ fn size(client: &mut Client) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
+/// What Valkey 9.1 makes of a number that a script of its own writes is never an integer, which takes more
+/// room.
+fn makes_integers(client: &mut Client) -> bool {
+    client.eval(Stock, "return redis.call('set', 'k', 123)", &[], &[]);
+    client.text("OBJECT ENCODING k") == "\"int\""
+}
+
 fn compare_encodings(client: &mut Client, scripts: &[&str]) {
+    let makes_integers = makes_integers(client);
+    let encoding = |client: &mut Client, key: &str| {
+        let text = client.text(&format!("OBJECT ENCODING {key}"));
+        if makes_integers { text } else { text.replace("int\"", "embstr\"") }
+    };
     for script in scripts {
         same(script, |door| {
             client.ok(&["FLUSHALL"]);
             let reply = client.eval(door, script, &[], &[]);
             (
                 reply,
-                client.text("OBJECT ENCODING k"),
-                client.text("OBJECT ENCODING x1"),
+                encoding(client, "k"),
+                encoding(client, "x1"),
                 client.text("OBJECT REFCOUNT k"),
-                size(client),
+                makes_integers.then(|| size(client)),
             )
         });
     }
