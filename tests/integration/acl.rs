@@ -465,3 +465,26 @@ fn dry_runs_answer_as_for_stock() {
         }
     }
 }
+
+#[test]
+fn rights_in_one_database_are_enough_there() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    if client.show(&["ACL", "SETUSER", "u", "on", "nopass", "+@all", "~*", "db=1"]) != "+OK" {
+        // Only Valkey 9.1 and newer give rights by database.
+        return;
+    }
+    client.ok(&["SELECT", "1"]);
+    client.ok(&["AUTH", "u", "x"]);
+    for script in [
+        "return redis.call('SET', 'k', 'v')",
+        "return redis.call('SELECT', 2)",
+        "return {redis.acl_check_cmd('SET', 'k', 'v')}",
+    ] {
+        same(script, |door| {
+            let reply = client.show(&[door.name("EVAL").as_str(), script, "0"]);
+            assert!(!reply.contains("'eval'"), "{reply}");
+            reply
+        });
+    }
+}

@@ -312,3 +312,25 @@ fn scripts_call_commands_by_the_names_they_were_given() {
         assert_eq!(render(&stock), render(&ours), "{script}");
     }
 }
+
+#[test]
+fn newer_servers_have_our_commands_in_the_categories_of_stocks() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    if !client.text("ACL CAT scripting").contains("lua.eval") {
+        // Redis 7.0 puts modules' commands into categories by their flags alone.
+        return;
+    }
+    for category in ["scripting", "slow", "fast", "read", "write", "admin", "dangerous"] {
+        let listed = client.value(&["ACL", "CAT", category]);
+        let names = words(Some(&listed));
+        for name in names.iter().filter(|name| !name.starts_with("lua.")) {
+            let container = name.split('|').next().unwrap_or_default();
+            let is_replaced = ["eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro"]
+                .contains(&container)
+                || ["script", "function"].contains(&container) && name != "script|debug";
+            let ours = format!("lua.{name}");
+            assert_eq!(names.contains(&ours), is_replaced, "{ours} in @{category}");
+        }
+    }
+}

@@ -296,6 +296,18 @@ fn settings_in_the_configuration_file_hold_and_are_rewritten() {
 }
 
 #[test]
+fn the_configuration_can_be_written_back() {
+    let server = Server::new().start();
+    let mut client = server.client();
+    // Valkey 9.1 ended here when a setting asked the server for its value meanwhile.
+    client.ok(&["CONFIG", "REWRITE"]);
+    client.ok(&["CONFIG", "SET", "lua-time-limit", "1234"]);
+    let limit = client.value(&["CONFIG", "GET", "redlua.script-time-limit"]);
+    assert_eq!(limit.field("redlua.script-time-limit").and_then(|it| it.text()).unwrap(), "1234");
+    client.ok(&["CONFIG", "REWRITE"]);
+}
+
+#[test]
 fn bad_settings_in_the_configuration_file_stop_the_server_with_a_clear_line() {
     let load = format!("loadmodule {}", module());
     for (line, mark) in [

@@ -148,15 +148,74 @@ fn a_script_is_killed_by_stocks_name_and_the_texts_say_so() {
 }
 
 #[test]
+fn stats_show_the_command_as_it_was_typed() {
+    let server = Server::new().module_arg("takeover").module_arg("yes").start();
+    let mut client = server.client();
+    client.ok(&["CONFIG", "SET", "busy-reply-threshold", "1"]);
+    let code = "#!lua name=l\nredis.register_function('endless', function() while true do end end)";
+    client.cmd(&["FUNCTION", "LOAD", code]);
+    let mut runner = server.client();
+    runner.send(&["fCall", "endless", "0"]);
+    let mut stats = String::new();
+    wait_until("the function is seen", || {
+        stats = client.show(&["FUNCTION", "STATS"]);
+        stats.contains("endless")
+    });
+    assert!(stats.contains("\"fCall\"") && !stats.contains("LUA."), "{stats}");
+    client.ok(&["FUNCTION", "KILL"]);
+    runner.read_frame();
+}
+
+/// Whether commands of modules can be in the categories of the ACL, which Redis 7.0 decides by their flags.
+fn chooses_categories(client: &mut Client) -> bool {
+    client.text("ACL CAT scripting").contains("lua.eval")
+}
+
+#[test]
+fn who_has_the_category_of_scripts_runs_everything() {
+    let server = server();
+    let mut admin = server.client();
+    if !chooses_categories(&mut admin) {
+        return;
+    }
+    admin.ok(&["ACL", "SETUSER", "worker", "on", "nopass", "~*", "+@scripting"]);
+    let mut client = server.client();
+    client.ok(&["AUTH", "worker", "x"]);
+    let sha = client.text("SCRIPT LOAD return(1)").trim_matches('"').to_owned();
+    client.cmd(&["FUNCTION", "LOAD", LIBRARY]);
+    for command in [
+        "EVAL return(1) 0",
+        "EVAL_RO return(1) 0",
+        &format!("EVALSHA {sha} 0"),
+        &format!("EVALSHA_RO {sha} 0"),
+        "FCALL f 0",
+        "FUNCTION LIST",
+        "FUNCTION DUMP",
+        "FUNCTION STATS",
+        "FUNCTION DELETE lib",
+        "SCRIPT EXISTS x",
+        "SCRIPT FLUSH",
+    ] {
+        let reply = client.text(command);
+        assert!(!reply.starts_with('-'), "{command}: {reply}");
+    }
+}
+
+#[test]
 fn nothing_becomes_possible_that_the_acl_forbids() {
     let server = server();
     let mut admin = server.client();
+    let has_categories = chooses_categories(&mut admin);
     for (rules, is_allowed) in [
         ("+@all", true),
+        ("+@scripting", has_categories),
+        ("+@all -@scripting +eval", !has_categories),
+        ("+@all -@scripting +lua.eval", false),
         ("+@all -eval", false),
         ("+@all -@scripting", false),
         ("+@all -lua.eval", false),
         ("+eval", false),
+        ("+lua.eval", false),
         ("+eval +lua.eval", true),
     ] {
         let mut argv = vec!["ACL", "SETUSER", "worker", "reset", "on", "nopass", "~*"];

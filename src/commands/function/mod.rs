@@ -32,5 +32,6 @@ register!(COMMANDS: FUNCTION: CommandSpec = CommandSpec {
     complexity: "Depends on subcommand.",
     since: "7.0.0",
     arity: -2,
+    acl: "slow",
     ..CommandSpec::DEFAULT
 });

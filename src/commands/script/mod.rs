@@ -20,5 +20,6 @@ register!(COMMANDS: SCRIPT: CommandSpec = CommandSpec {
     complexity: "Depends on subcommand.",
     since: "2.6.0",
     arity: -2,
+    acl: "slow",
     ..CommandSpec::DEFAULT
 });
