@@ -258,25 +258,6 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         cases: &[
-            "out of memory, a function that return redis.call(\"set\", \"a\", \"b\")",
-            "out of memory, a function that return redis.pcall(\"set\", \"a\", \"b\")",
-            "out of memory, a function that return {pcall(redis.call, \"set\", \"a\", \"b\")}",
-            "out of memory, a function that return redis.call(\"sort\", \"none\")",
-            "functions with the flags {\"no-writes\"} on a server of its own",
-            "functions with the flags {\"no-writes\",\"allow-stale\"} on a server of its own",
-            "functions with the flags {\"no-writes\",\"allow-stale\"} on a stale replica",
-            "functions with the flags {\"no-writes\",\"allow-oom\",\"allow-stale\",\"no-cluster\",\"allow-cross-slot-keys\"} on a stale replica",
-            "functions of a transaction when memory runs out: \"no-writes\"",
-            "functions of a transaction when memory runs out: \"no-writes\",\"allow-stale\"",
-            "out of memory with the first line #!lua flags=no-writes",
-            "out of memory by EVALSHA: return redis.call(\"set\",\"a\",\"b\")",
-        ],
-        reason: "Valkey 9.1 looks at the memory and at the right to write in another order than its predecessors",
-        on: |host| host.is_valkey_since("9.1"),
-        difference: Difference::Any,
-    },
-    Allowed {
-        cases: &[
             "FUNCTION LOAD with the first line #!lua \"name\"=lib",
             "the library name \"a\"b",
             "EVAL with the first line #!lua \"flags=no-writes\"x",
