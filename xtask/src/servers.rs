@@ -44,12 +44,16 @@ pub struct Newer {
 pub const REDIS_8_0: Newer =
     Newer { name: "redis-8.0", flavour: "redis", line: "8.0", suite: "trixie" };
 
+/// Valkey with an engine that is a part of the server.
+pub const VALKEY_8_1: Newer =
+    Newer { name: "valkey-8.1", flavour: "valkey", line: "8.1", suite: "trixie" };
+
+/// Valkey with an engine that is a module.
+pub const VALKEY_9_1: Newer =
+    Newer { name: "valkey-9.1", flavour: "valkey", line: "9.1", suite: "sid" };
+
 /// All of them.
-pub const NEWER: &[Newer] = &[
-    REDIS_8_0,
-    Newer { name: "valkey-8.1", flavour: "valkey", line: "8.1", suite: "trixie" },
-    Newer { name: "valkey-9.1", flavour: "valkey", line: "9.1", suite: "sid" },
-];
+pub const NEWER: &[Newer] = &[REDIS_8_0, VALKEY_8_1, VALKEY_9_1];
 
 fn servers(arguments: &Arguments) -> Result<()> {
     let mut wanted = Vec::new();

@@ -16,7 +16,7 @@ use crate::conformance::{self, Suite};
 use crate::module;
 use crate::options::{Arguments, Verb};
 use crate::process::{cannot_start, cargo, ending, line, run};
-use crate::servers::REDIS_8_0;
+use crate::servers::{Newer, REDIS_8_0, VALKEY_8_1, VALKEY_9_1};
 use crate::system;
 use crate::torture;
 
@@ -31,8 +31,11 @@ pub const VERB: Verb = Verb {
 };
 
 /// The topics of the integration tests where newer servers behave so differently from the oldest
-/// that both are tried every time.
-const ON_NEWER_SERVER: [&str; 2] = ["busy::", "limits::"];
+/// that they are tried every time: long runs on Redis, and on Valkey, which is like it there, what the
+/// server says of commands and refuses.
+const ON_NEWER_SERVERS: [(Newer, &[&str]); 3] =
+    [(REDIS_8_0, &["busy::", "limits::"]), (VALKEY_8_1, SERVERS_SAY), (VALKEY_9_1, SERVERS_SAY)];
+const SERVERS_SAY: &[&str] = &["cluster::", "commands::", "debug::", "refusals::", "takeover::"];
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,15 +112,17 @@ fn all_steps(tally: &mut Tally, skipped: &mut Vec<String>) -> Result<()> {
         command
     };
     step("tests", || run_tests(&mut tests(&arguments), tally))?;
-    let name = format!("tests on {}", REDIS_8_0.name);
-    match REDIS_8_0.ensure() {
-        Ok(server) => step(&name, || {
-            let mut command = tests(&["--package", "redlua", "--test", "integration", "--"]);
-            command.args(ON_NEWER_SERVER).env("REDLUA_SERVER", server);
-            run_tests(&mut command, tally)
-        })?,
-        // Debian's packages are not everywhere, and are no fault of the project.
-        Err(error) => skipped.push(format!("{name}: {error:#}")),
+    for (newer, topics) in &ON_NEWER_SERVERS {
+        let name = format!("tests on {}", newer.name);
+        match newer.ensure() {
+            Ok(server) => step(&name, || {
+                let mut command = tests(&["--package", "redlua", "--test", "integration", "--"]);
+                command.args(*topics).env("REDLUA_SERVER", server);
+                run_tests(&mut command, tally)
+            })?,
+            // Debian's packages are not everywhere, and are no fault of the project.
+            Err(error) => skipped.push(format!("{name}: {error:#}")),
+        }
     }
     step("torture", || {
         let outcome = torture::usual(&module);
