@@ -19,6 +19,10 @@ pub enum Unit {
     Bytes,
     /// Milliseconds.
     Milliseconds,
+    /// Microseconds; -1 is off.
+    Microseconds,
+    /// Things.
+    Count,
     /// Nothing: 0 is `no` and 1 is `yes`.
     Switch,
 }
@@ -53,7 +57,9 @@ impl ConfigSpec {
                 b"no" => 0,
                 _ => return Err("is neither yes nor no"),
             },
-            Unit::Milliseconds => whole(units::number(text)).ok_or("is no number")?,
+            Unit::Milliseconds | Unit::Count => whole(units::number(text)).ok_or("is no number")?,
+            Unit::Microseconds if text == b"-1" => -1,
+            Unit::Microseconds => whole(units::number(text)).ok_or("is no number")?,
             Unit::Bytes => whole(units::bytes(text)).ok_or("is no number of bytes")?,
         };
         let (least, most) = self.range;
@@ -89,6 +95,9 @@ static EXEC_TIME_LIMIT_VALUE: AtomicI64 = AtomicI64::new(30_000);
 static TAKEOVER_VALUE: AtomicI64 = AtomicI64::new(0);
 static TAKEOVER_IMPORT_VALUE: AtomicI64 = AtomicI64::new(1);
 static PERSIST_VALUE: AtomicI64 = AtomicI64::new(1);
+static STATS_VALUE: AtomicI64 = AtomicI64::new(1);
+static SLOWLOG_SLOWER_THAN_VALUE: AtomicI64 = AtomicI64::new(10_000);
+static SLOWLOG_MAX_LEN_VALUE: AtomicI64 = AtomicI64::new(128);
 
 register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
     name: c"memory-limit",
@@ -174,6 +183,51 @@ register!(CONFIGS: TAKEOVER_IMPORT: ConfigSpec = ConfigSpec {
     value: Value::Own(&TAKEOVER_IMPORT_VALUE),
 });
 
+register!(CONFIGS: STATS: ConfigSpec = ConfigSpec {
+    name: c"stats",
+    summary: "Whether figures are kept of what the runs of each script and function do, for LUA.SCRIPT STATS.",
+    unit: Unit::Switch,
+    range: (0, 1),
+    default: 1,
+    fixed: false,
+    value: Value::Own(&STATS_VALUE),
+});
+register!(CONFIGS: SLOWLOG_SLOWER_THAN: ConfigSpec = ConfigSpec {
+    name: c"slowlog-log-slower-than",
+    summary: "How long a script or a function runs before LUA.SLOWLOG has it, with the slowest commands that it called; 0 for all, -1 for none.",
+    unit: Unit::Microseconds,
+    range: (-1, i64::MAX),
+    default: 10_000,
+    fixed: false,
+    value: Value::Own(&SLOWLOG_SLOWER_THAN_VALUE),
+});
+register!(CONFIGS: SLOWLOG_MAX_LEN: ConfigSpec = ConfigSpec {
+    name: c"slowlog-max-len",
+    summary: "How many runs LUA.SLOWLOG has, the last ones.",
+    unit: Unit::Count,
+    range: (0, i64::MAX),
+    default: 128,
+    fixed: false,
+    value: Value::Own(&SLOWLOG_MAX_LEN_VALUE),
+});
+
+/// Whether figures are kept of runs.
+#[inline]
+pub(crate) fn keeps_stats() -> bool {
+    STATS_VALUE.load(Ordering::Relaxed) != 0
+}
+
+/// Microseconds after which a run is slow; negative for none.
+#[inline]
+pub(crate) fn slowlog_slower_than() -> i64 {
+    SLOWLOG_SLOWER_THAN_VALUE.load(Ordering::Relaxed)
+}
+
+/// Slow runs that are kept.
+pub(crate) fn slowlog_max_len() -> usize {
+    as_size(&SLOWLOG_MAX_LEN_VALUE)
+}
+
 /// Whether stock's names lead to the module's commands.
 #[inline]
 pub fn takes_over() -> bool {
@@ -234,7 +288,7 @@ mod tests {
 
     #[test]
     fn values_are_read_as_in_the_configuration_file() {
-        let cases: [(&ConfigSpec, &str, Result<i64, &str>); 14] = [
+        let cases: [(&ConfigSpec, &str, Result<i64, &str>); 18] = [
             (&MEMORY_LIMIT, "4mb", Ok(4 * MB)),
             (&MEMORY_LIMIT, "4M", Ok(4_000_000)),
             (&MEMORY_LIMIT, "5000000", Ok(5_000_000)),
@@ -246,6 +300,10 @@ mod tests {
             (&MAX_RUN_TIME, "100", Ok(100)),
             (&MAX_RUN_TIME, "100ms", Err("is no number")),
             (&MAX_RUN_TIME, "-1", Err("is no number")),
+            (&SLOWLOG_SLOWER_THAN, "-1", Ok(-1)),
+            (&SLOWLOG_SLOWER_THAN, "-2", Err("is no number")),
+            (&SLOWLOG_SLOWER_THAN, "500", Ok(500)),
+            (&SLOWLOG_MAX_LEN, "-1", Err("is no number")),
             (&TAKEOVER, "YES", Ok(1)),
             (&TAKEOVER, "no", Ok(0)),
             (&TAKEOVER, "1", Err("is neither yes nor no")),

@@ -11,6 +11,7 @@
 //! | [`host`] | the port: all that a run asks of its server |
 //! | [`policy`] | what a script may do now: pure functions over plain data |
 //! | [`script`] | what a script is: shebang, flags, digest, cache |
+//! | [`stats`] | what runs did, in figures, and the log of slow ones |
 //! | [`resp`] | the wire's vocabulary |
 //! | [`dialect`] | which server the module answers as |
 //!
@@ -36,5 +37,6 @@ mod reference;
 mod register;
 pub mod resp;
 pub mod script;
+pub mod stats;
 mod units;
 pub mod vm;

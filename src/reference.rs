@@ -142,6 +142,12 @@ fn range(config: &ConfigSpec) -> String {
         (Unit::Milliseconds, (least, _)) => {
             format!("Milliseconds, {least} or more, default {default}.{start}")
         }
+        (Unit::Microseconds, (least, _)) => {
+            format!("Microseconds, {least} or more, default {default}.{start}")
+        }
+        (Unit::Count, (least, _)) => {
+            format!("A number, {least} or more, default {default}.{start}")
+        }
         (Unit::Bytes, (least, i64::MAX)) => {
             format!("Bytes, {} to no upper limit, default {default}.{start}", bytes(least))
         }
@@ -155,7 +161,7 @@ fn range(config: &ConfigSpec) -> String {
 fn value(config: &ConfigSpec) -> String {
     match (config.unit, config.default) {
         (Unit::Bytes, default) => bytes(default),
-        (Unit::Milliseconds, default) => default.to_string(),
+        (Unit::Milliseconds | Unit::Microseconds | Unit::Count, default) => default.to_string(),
         (Unit::Switch, 0) => "no".to_owned(),
         (Unit::Switch, _) => "yes".to_owned(),
     }

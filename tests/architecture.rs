@@ -8,20 +8,30 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("dialect", &[]),
     ("units", &[]),
+    ("stats", &[]),
     ("config", &["units"]),
     ("names", &["config"]),
     ("resp", &["dialect"]),
     ("script", &["units"]),
     ("policy", &["dialect", "resp", "script"]),
-    ("host", &["dialect", "policy", "resp"]),
-    ("vm", &["dialect", "host", "names", "policy", "resp", "script"]),
-    ("engine", &["config", "dialect", "host", "policy", "resp", "script", "vm"]),
-    ("commands", &["config", "dialect", "engine", "host", "names", "policy", "resp", "script"]),
+    ("host", &["dialect", "policy", "resp", "stats"]),
+    ("vm", &["dialect", "host", "names", "policy", "resp", "script", "stats"]),
+    ("engine", &["config", "dialect", "host", "policy", "resp", "script", "stats", "vm"]),
+    (
+        "commands",
+        &["config", "dialect", "engine", "host", "names", "policy", "resp", "script", "stats"],
+    ),
     (
         "redis",
-        &["commands", "config", "dialect", "engine", "host", "names", "policy", "resp", "script"],
+        &[
+            "commands", "config", "dialect", "engine", "host", "names", "policy", "resp", "script",
+            "stats",
+        ],
     ),
-    ("fuzzing", &["config", "dialect", "engine", "host", "policy", "resp", "script", "vm"]),
+    (
+        "fuzzing",
+        &["config", "dialect", "engine", "host", "policy", "resp", "script", "stats", "vm"],
+    ),
     ("reference", &["commands", "config", "dialect", "resp", "script", "vm"]),
 ];
 

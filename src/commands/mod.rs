@@ -3,10 +3,12 @@
 mod eval;
 mod evalsha;
 mod fcall;
+mod figures;
 mod function;
 mod help;
 mod probe;
 mod script;
+mod slowlog;
 mod spec;
 
 pub use spec::{

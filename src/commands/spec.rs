@@ -53,6 +53,8 @@ bitflags::bitflags! {
         const FAST = 1 << 10;
         /// Runs while a script keeps the server busy.
         const ALLOW_BUSY = 1 << 11;
+        /// Is for administrators.
+        const ADMIN = 1 << 12;
     }
 }
 
@@ -245,6 +247,20 @@ pub(super) fn wrong_usage(container: &str, subcommand: &[u8], dialect: Dialect) 
     let shown = subcommand.get(..128).unwrap_or(subcommand);
     let container = names::shown(container);
     ErrorReply::with(&WRONG_USAGE, dialect, &[shown, container.as_bytes()])
+}
+
+register!(ERRORS: WRONG_ARITY: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "wrong number of arguments for '{}' command",
+    "A command that takes more arguments than its counterpart gets a number that neither takes.",
+));
+
+/// The error of a command that gets a number of arguments that it does not take.
+///
+/// Stock: `server.c` `commandCheckArity`.
+pub(super) fn wrong_arity(spec: &CommandSpec, dialect: Dialect) -> ErrorReply {
+    let name = names::shown(spec.name).to_ascii_lowercase();
+    ErrorReply::with(&WRONG_ARITY, dialect, &[name.as_bytes()])
 }
 
 /// The error of a command in which a bug was met.

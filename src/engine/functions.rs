@@ -1,6 +1,6 @@
 //! Function libraries: loaded, listed, deleted, swapped, and their functions called.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use super::observe::Subject;
 use super::request::{self, NOTHING, integer};
 use super::state::Engine;
 use crate::config;
@@ -16,14 +17,15 @@ use crate::host::{Host, ServerHost};
 use crate::policy::admission::{Access, Grant, admit, bind};
 use crate::policy::{Demand, RunState};
 use crate::register::register;
-use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
+use crate::resp::{Counted, ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::library::{self, LibraryError, is_valid_name};
 use crate::script::shebang::until_nul;
 use crate::script::{RunLimits, ScriptFlags};
 use crate::script::{payload, wrapped};
+use crate::stats::Figures;
 use crate::vm::{
-    CompileError, FunctionRef, LoadError, Registered, Registration, RunContext, RunName, Vm, Watch,
-    check_names, invalid_name,
+    CompileError, FunctionRef, LoadError, Registered, Registration, RunContext, RunName, Tally, Vm,
+    Watch, check_names, invalid_name,
 };
 
 register!(ERRORS: NO_METADATA: ErrorSpec = ErrorSpec::stock(
@@ -116,10 +118,8 @@ pub struct Function {
     pub flags: ScriptFlags,
     /// Its limits, which its author gave among the flags.
     pub limits: RunLimits,
-    /// How often it ran since its library was loaded.
-    pub calls: Cell<u64>,
-    /// How often it failed since then.
-    pub errors: Cell<u64>,
+    /// What its runs did since its library was loaded.
+    pub figures: RefCell<Figures>,
     compiled: Cell<FunctionRef>,
 }
 
@@ -256,6 +256,7 @@ impl Engine {
         let run = RunContext {
             host,
             name: RunName::Function(&function.name),
+            tally: self.tally(inputs.keys, function.figures.borrow().samples_next()),
             grant,
             server,
             state: RunState::new(slot),
@@ -264,11 +265,9 @@ impl Engine {
         };
         let vm = self.function_vm(function.limits);
         self.refresh(&vm, &run, &library)?;
-        function.calls.set(function.calls.get() + 1);
-        let outcome = vm.invoke(&run, function.compiled.get(), inputs, reply);
-        if outcome.is_err() {
-            function.errors.set(function.errors.get() + 1);
-        }
+        let mut reply = Counted::new(reply);
+        let outcome = vm.invoke(&run, function.compiled.get(), inputs, &mut reply);
+        self.note(&run, Subject::Function(function), &outcome, reply.bytes);
         self.settle(&vm, outcome, Self::rebuild_function_vm)
     }
 
@@ -542,6 +541,7 @@ impl Engine {
         let run = RunContext {
             host,
             name: RunName::Function(b""),
+            tally: Tally::off(),
             grant: Grant { read_only: true, allow_oom: false, allow_cross_slot: false },
             server: host.server_state(),
             state: RunState::new(None),
@@ -619,7 +619,7 @@ impl From<Registered> for Function {
     fn from(registered: Registered) -> Self {
         let Registered { about, function } = registered;
         let Registration { name, description, flags, limits } = about;
-        let (calls, errors) = (Cell::new(0), Cell::new(0));
-        Self { name, description, flags, limits, calls, errors, compiled: Cell::new(function) }
+        let figures = RefCell::default();
+        Self { name, description, flags, limits, figures, compiled: Cell::new(function) }
     }
 }

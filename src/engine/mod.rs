@@ -1,7 +1,9 @@
 //! Runs scripts: joins the cache, policy and the VM.
 
 mod busy;
+mod doctor;
 mod functions;
+mod observe;
 mod request;
 mod run;
 mod scripts;
@@ -12,4 +14,5 @@ mod tests;
 pub use crate::vm::{BusyRun, RunKind};
 pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
+pub use scripts::Kept;
 pub use state::{Engine, EngineStats, FlushMode};

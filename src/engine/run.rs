@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::observe::Subject;
 use super::request::{RunRequest, Source};
 use super::scripts::Found;
 use super::state::Engine;
@@ -12,9 +13,9 @@ use crate::policy::admission::{Grant, admit, bind};
 use crate::policy::time_limits::{TimeLimits, stricter};
 use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
-use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
+use crate::resp::{Counted, ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::{Origin, RunLimits, Sha1};
-use crate::vm::{InvokeError, RunContext, RunName, Vm, Watch};
+use crate::vm::{InvokeError, RunContext, Vm, Watch};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
@@ -36,7 +37,7 @@ impl Engine {
         reply: &mut S,
     ) -> Result<(), ErrorReply> {
         let found = self.find(request.source)?;
-        self.gate(host, request.source, found)?;
+        self.gate(host, request.source, found.as_ref())?;
         let inputs = request.inputs(self.dialect)?;
         let found = match (found, request.source) {
             (Some(found), _) => found,
@@ -49,16 +50,19 @@ impl Engine {
         let slot = bind(&mut grant, declared, &server, self.dialect);
         let run = RunContext {
             host,
-            name: RunName::Script(found.sha1),
+            name: found.run_name(),
             grant,
             server,
             state: RunState::new(slot),
             watch: self.watch(found.limits),
+            tally: self.tally(inputs.keys, found.is_sampled),
             passed: Cell::default(),
         };
         let vm = self.vm(found.limits);
         let function = self.function(&vm, &found)?;
-        let outcome = vm.invoke(&run, function, inputs, reply);
+        let mut reply = Counted::new(reply);
+        let outcome = vm.invoke(&run, function, inputs, &mut reply);
+        self.note(&run, Subject::Script(&found), &outcome, reply.bytes);
         self.settle(&vm, outcome, Self::rebuild)
     }
 
@@ -81,7 +85,7 @@ impl Engine {
         &self,
         host: &ServerHost,
         source: Source<'_>,
-        found: Option<Found>,
+        found: Option<&Found>,
     ) -> Result<(), ErrorReply> {
         let flags = match (found, source) {
             (Some(found), _) => found.flags,

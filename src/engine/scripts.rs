@@ -1,6 +1,7 @@
 //! Finding and loading scripts.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref};
+use std::sync::Arc;
 
 use super::run::NO_SCRIPT;
 use super::state::{Compiled, Engine};
@@ -8,9 +9,12 @@ use crate::config;
 use crate::dialect::Hosts;
 use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec};
-use crate::script::shebang::{self, Rules};
-use crate::script::{Origin, RunLimits, Script, ScriptFlags, Sha1, Shebang, ShebangError};
-use crate::vm::{CompileError, FunctionRef, Vm};
+use crate::script::shebang::{self, Rules, is_valid_name, until_nul};
+use crate::script::{
+    Origin, RunLimits, Script, ScriptCache, ScriptFlags, Sha1, Shebang, ShebangError,
+};
+use crate::stats::Figures;
+use crate::vm::{CompileError, FunctionRef, RunName, Vm};
 
 register!(ERRORS: COMPILE: ErrorSpec = ErrorSpec::stock(
     "ERR",
@@ -42,6 +46,11 @@ register!(ERRORS: SHEBANG_LIMIT: ErrorSpec = ErrorSpec::module(
     "Bad value of script shebang option: {}",
     "A limit in a script's shebang is no positive number.",
 ));
+register!(ERRORS: SCRIPT_NAME: ErrorSpec = ErrorSpec::module(
+    "ERR",
+    "Bad script name '{}': one name of 1 to 64 letters, digits, '_', '-', '.' and ':' that is no digest",
+    "A script is given a second name, or one that is not allowed, by its shebang or by `LUA.SCRIPT LOAD`.",
+));
 register!(ERRORS: SHEBANG_FLAG: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "Unexpected flag in script shebang: {}",
@@ -59,47 +68,80 @@ register!(ERRORS: COMPILE_MEMORY: ErrorSpec = ErrorSpec::module(
 ));
 
 /// A script of the cache, ready to run.
-#[derive(Clone, Copy)]
 pub(super) struct Found {
     pub(super) sha1: Sha1,
+    /// Where the cache has it, for as long as it has it.
+    pub(super) place: u32,
+    /// The name it was given.
+    pub(super) name: Option<Arc<[u8]>>,
+    /// This run is to be looked at closely.
+    pub(super) is_sampled: bool,
     pub(super) flags: Option<ScriptFlags>,
     pub(super) limits: RunLimits,
     compiled: Compiled,
 }
 
+/// What the cache keeps of a script beside its text.
+pub struct Kept {
+    compiled: Cell<Compiled>,
+    /// What its runs did, from the first one on.
+    pub(super) figures: Option<Box<Figures>>,
+}
+
+impl Kept {
+    /// What its runs did, if there were any.
+    pub fn figures(&self) -> Option<&Figures> {
+        self.figures.as_deref()
+    }
+}
+
 impl Engine {
-    /// Compiles and caches a script for good.
+    /// Compiles and caches a script for good, under `name` or the one that it gives itself.
     ///
     /// # Errors
-    /// The script cannot be compiled.
+    /// The script cannot be compiled, or the name is none.
     ///
     /// Stock: `eval.c` `luaCreateFunction`.
-    pub fn load(&self, body: &[u8]) -> Result<Sha1, ErrorReply> {
-        if let Some(found) = self.find_body(body) {
-            self.cache.borrow_mut().pin(&found.sha1);
-            return Ok(found.sha1);
+    pub fn load(&self, body: &[u8], name: Option<&[u8]>) -> Result<Sha1, ErrorReply> {
+        if let Some(name) = name.filter(|name| !is_valid_name(name)) {
+            return Err(ErrorReply::with(&SCRIPT_NAME, self.dialect, &[until_nul(name)]));
         }
-        self.compile_new(body, Origin::Load).map(|found| found.sha1)
+        let found = self.find_body(body);
+        let own = found.as_ref().and_then(|_| self.shebang(body).ok()?.name);
+        let sha1 = match found {
+            Some(found) => found.sha1,
+            None => self.compile_new(body, Origin::Load)?.sha1,
+        };
+        let mut cache = self.cache.borrow_mut();
+        cache.pin(&sha1);
+        if let Some(name) = name.or(own.as_deref()) {
+            cache.set_name(&sha1, name.into());
+        }
+        Ok(sha1)
     }
 
     /// Whether the cache has the script of this digest in hexadecimal, in any case; as on stock, the digest
     /// ends at a NUL byte.
     pub fn exists(&self, digest: &[u8]) -> bool {
-        Sha1::from_hex(shebang::until_nul(digest))
-            .is_some_and(|sha1| self.cache.borrow().contains(&sha1))
+        Sha1::from_hex(until_nul(digest)).is_some_and(|sha1| self.cache.borrow().contains(&sha1))
     }
 
-    /// The text of the cached script of this digest in hexadecimal, in any case.
+    /// The text of the cached script of this digest in hexadecimal, in any case, or of this name.
     ///
     /// # Errors
     /// The cache does not have it.
     ///
     /// Stock: Valkey's `eval.c` `scriptCommand`, `SCRIPT SHOW`.
     pub fn body_of(&self, digest: &[u8]) -> Result<Vec<u8>, ErrorReply> {
-        let sha1 = Sha1::from_hex(digest);
         let cache = self.cache.borrow();
-        let body = sha1.and_then(|sha1| cache.body_of(&sha1));
-        body.map(<[u8]>::to_vec).ok_or_else(|| ErrorReply::new(&NO_SCRIPT, self.dialect))
+        let sha1 = Sha1::from_hex(digest).or_else(|| cache.named(digest));
+        let body = sha1.and_then(|sha1| Some(&cache.peek(&sha1)?.body));
+        body.map(|body| body.to_vec()).ok_or_else(|| ErrorReply::new(&NO_SCRIPT, self.dialect))
+    }
+
+    /// The scripts of the cache.
+    pub fn scripts(&self) -> Ref<'_, ScriptCache<Kept>> {
+        self.cache.borrow()
     }
 
     /// Finds a cached script by its text.
@@ -126,11 +168,16 @@ impl Engine {
             body: body.into(),
             flags: shebang.flags,
             limits: shebang.limits,
-            compiled: Cell::new(compiled),
+            name: shebang.name.map(Arc::from),
+            compiled: Kept { compiled: Cell::new(compiled), figures: None },
         };
-        let found = Found::of(&script);
-        let evicted = self.cache.borrow_mut().insert(script, origin);
-        if let Some(evicted) = evicted.map(Cell::into_inner)
+        let sha1 = script.sha1;
+        let mut cache = self.cache.borrow_mut();
+        let evicted = cache.insert(script, origin);
+        let found = cache.get_by_sha1(&sha1).map(Found::of);
+        let found = found.ok_or_else(|| ErrorReply::new(&NO_SCRIPT, self.dialect))?;
+        drop(cache);
+        if let Some(evicted) = evicted.map(|kept| kept.compiled.get())
             && evicted.generation == self.generation.get()
         {
             vm.release(evicted.function);
@@ -145,12 +192,12 @@ impl Engine {
         }
         let body = {
             let mut cache = self.cache.borrow_mut();
-            cache.get_by_sha1(&found.sha1).map(|script| script.body.clone()).unwrap_or_default()
+            cache.get_by_sha1(&found.sha1).map(|(_, it)| it.body.clone()).unwrap_or_default()
         };
         let offset = self.shebang(&body).map_or(0, |shebang| shebang.code_offset);
         let compiled = self.compile(vm, body.get(offset..).unwrap_or_default())?;
-        if let Some(script) = self.cache.borrow_mut().get_by_sha1(&found.sha1) {
-            script.compiled.set(compiled);
+        if let Some((_, script)) = self.cache.borrow_mut().get_by_sha1(&found.sha1) {
+            script.compiled.compiled.set(compiled);
         }
         Ok(compiled.function)
     }
@@ -159,7 +206,7 @@ impl Engine {
         match vm.compile(source) {
             Ok(function) => Ok(Compiled { generation: self.generation.get(), function }),
             Err(CompileError::Syntax(message)) => {
-                Err(ErrorReply::with(&COMPILE, self.dialect, &[shebang::until_nul(&message)]))
+                Err(ErrorReply::with(&COMPILE, self.dialect, &[until_nul(&message)]))
             }
             Err(CompileError::Memory) => {
                 self.rebuild();
@@ -181,6 +228,7 @@ impl Engine {
             ShebangError::UnexpectedEngine(engine) => (&SHEBANG_ENGINE, engine),
             ShebangError::UnknownOption(option) => (&SHEBANG_OPTION, option),
             ShebangError::BadLimit(option) => (&SHEBANG_LIMIT, option),
+            ShebangError::BadName(name) => (&SCRIPT_NAME, name),
             ShebangError::UnexpectedFlag(flag) => (&SHEBANG_FLAG, flag),
         };
         ErrorReply::with(spec, self.dialect, &[detail])
@@ -188,12 +236,25 @@ impl Engine {
 }
 
 impl Found {
-    fn of(script: &Script<Cell<Compiled>>) -> Self {
+    #[inline]
+    fn of((place, script): (u32, &Script<Kept>)) -> Self {
         Self {
             sha1: script.sha1,
+            place,
+            name: script.name.clone(),
+            is_sampled: script.compiled.figures().is_none_or(Figures::samples_next),
             flags: script.flags,
             limits: script.limits,
-            compiled: script.compiled.get(),
+            compiled: script.compiled.compiled.get(),
+        }
+    }
+
+    /// The script as errors name it.
+    #[inline]
+    pub(super) fn run_name(&self) -> RunName<'_> {
+        match &self.name {
+            Some(name) => RunName::Named(name),
+            None => RunName::Script(self.sha1),
         }
     }
 }

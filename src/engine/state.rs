@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::thread;
 
 use super::functions::Libraries;
+use super::observe::Observer;
+use super::scripts::Kept;
 use crate::config;
 use crate::dialect::Dialect;
 use crate::script::{RunLimits, ScriptCache};
+use crate::stats::held_bytes;
 use crate::vm::{BusySlot, FunctionRef, Purpose, Random, Ticker, Vm};
 
 /// Whether a flush frees memory before it answers.
@@ -44,6 +47,12 @@ pub struct EngineStats {
     pub runs: u64,
     /// Runs that ended with an error.
     pub failed_runs: u64,
+    /// Runs among these that a client or a limit ended.
+    pub killed_runs: u64,
+    /// Runs in the log of slow ones.
+    pub slow_runs: usize,
+    /// Bytes of the figures kept of runs.
+    pub figures_memory: usize,
     /// VMs thrown away after an error they cannot survive.
     pub rebuilt_vms: u64,
 }
@@ -67,7 +76,7 @@ pub(super) struct Compiled {
 /// Commands of other clients may reach it while a run is on, so no borrow is kept across a run.
 pub struct Engine {
     pub(super) dialect: Dialect,
-    pub(super) cache: RefCell<ScriptCache<Cell<Compiled>>>,
+    pub(super) cache: RefCell<ScriptCache<Kept>>,
     vm: RefCell<Rc<Vm>>,
     /// Counts VMs, so that what was compiled in an earlier one is known.
     pub(super) generation: Cell<u64>,
@@ -80,10 +89,13 @@ pub struct Engine {
     ticker: Arc<Ticker>,
     /// The run that keeps the server busy.
     pub(super) busy: BusySlot,
+    /// What is kept of runs that ended.
+    pub(super) observer: Observer,
     /// Evictions in caches that were flushed.
     evicted_before: Cell<u64>,
     pub(super) runs: Cell<u64>,
     pub(super) failed_runs: Cell<u64>,
+    pub(super) killed_runs: Cell<u64>,
     rebuilt_vms: Cell<u64>,
 }
 
@@ -109,9 +121,11 @@ impl Engine {
             random,
             ticker,
             busy: BusySlot::default(),
+            observer: Observer::default(),
             evicted_before: Cell::new(0),
             runs: Cell::new(0),
             failed_runs: Cell::new(0),
+            killed_runs: Cell::new(0),
             rebuilt_vms: Cell::new(0),
         })
     }
@@ -223,6 +237,9 @@ impl Engine {
             function_vm_memory: self.function_vm.borrow().as_ref().map_or(0, |vm| vm.memory()),
             runs: self.runs.get(),
             failed_runs: self.failed_runs.get(),
+            killed_runs: self.killed_runs.get(),
+            slow_runs: self.with_slowlog(|log| log.iter().len()),
+            figures_memory: held_bytes(),
             rebuilt_vms: self.rebuilt_vms.get(),
         }
     }

@@ -319,7 +319,7 @@ fn a_script_over_the_memory_limit_fails_alone() {
 #[test]
 fn a_loaded_script_outlives_the_vm_it_was_compiled_in() {
     let engine = engine();
-    let sha1 = engine.load(b"return 'still here'").map(|sha1| sha1.to_hex());
+    let sha1 = engine.load(b"return 'still here'", None).map(|sha1| sha1.to_hex());
     run(&engine, "return string.rep('x', 1e9)");
     assert_eq!(engine.stats().rebuilt_vms, 1);
     let digest = sha1.unwrap_or([0; 40]);
@@ -446,7 +446,7 @@ fn a_panic_while_the_reply_is_sent_costs_the_vm_too() {
 fn flush_forgets_scripts() {
     let engine = engine();
     for mode in [FlushMode::Sync, FlushMode::Async] {
-        assert!(engine.load(b"return 1").is_ok());
+        assert!(engine.load(b"return 1", None).is_ok());
         let digest = Sha1::of(b"return 1").to_hex();
         assert!(engine.exists(&digest));
         assert!(engine.exists(&[&digest[..], b"\0more"].concat()));

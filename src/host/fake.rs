@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
-use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
+use crate::policy::call_rules::{CallMode, CommandFacts, KeyPlaces, Traits};
 use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
+use crate::stats::Caller;
 
 /// Answers each call with the next scripted reply, `+OK` when there is none.
 pub struct FakeHost {
@@ -74,7 +75,7 @@ impl Host for FakeHost {
             b"select" => Traits::QUIRK,
             _ => return None,
         };
-        Some(CommandFacts { arity: -1, traits })
+        Some(CommandFacts { arity: -1, traits, keys: KeyPlaces::default() })
     }
 
     fn call(&self, argv: &[&[u8]], mode: CallMode) -> CallOutcome<Vec<u8>> {
@@ -142,6 +143,14 @@ impl Host for FakeHost {
 
     fn command(&self) -> Vec<Vec<u8>> {
         vec![b"LUA.EVAL".to_vec()]
+    }
+
+    fn trimmed_command(&self) -> Vec<Vec<u8>> {
+        self.command()
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::default()
     }
 
     fn busy_threshold(&self) -> Option<Duration> {

@@ -7,6 +7,7 @@ use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts};
 use crate::policy::{Demand, ServerState};
 use crate::resp::ErrorReply;
+use crate::stats::Caller;
 
 /// What became of a command a script called.
 pub enum CallOutcome<R> {
@@ -131,6 +132,12 @@ pub trait Host {
 
     /// The command that is running, as the client gave it.
     fn command(&self) -> Vec<Vec<u8>>;
+
+    /// The command that is running, as the slow log keeps it.
+    fn trimmed_command(&self) -> Vec<Vec<u8>>;
+
+    /// Whose command is running.
+    fn caller(&self) -> Caller;
 
     /// How long a run goes on before other clients are told that the server is busy; `None` for ever.
     fn busy_threshold(&self) -> Option<Duration>;

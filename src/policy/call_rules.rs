@@ -74,6 +74,37 @@ pub struct CommandFacts {
     pub arity: i32,
     /// What the command is.
     pub traits: Traits,
+    /// Where its keys are.
+    pub keys: KeyPlaces,
+}
+
+/// Where a command's keys are, as `COMMAND` tells; all 0 where it has none, or none at places of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyPlaces {
+    /// The first key; the command's name is at 0.
+    pub first: i16,
+    /// The last key; negative from the end, where -1 is the last argument.
+    pub last: i16,
+    /// From one key to the next.
+    pub step: i16,
+}
+
+impl KeyPlaces {
+    /// How many keys a command of `argc` words has.
+    #[inline]
+    pub fn count(self, argc: usize) -> u64 {
+        if self.first == self.last {
+            return u64::from(self.first != 0);
+        }
+        self.count_several(argc)
+    }
+
+    fn count_several(self, argc: usize) -> u64 {
+        let (first, step) = (i64::from(self.first), i64::from(self.step).max(1));
+        let end = if self.last < 0 { i64::try_from(argc).unwrap_or(i64::MAX) } else { 0 };
+        let last = end + i64::from(self.last);
+        if first < 1 || last < first { 0 } else { ((last - first) / step + 1).unsigned_abs() }
+    }
 }
 
 impl CommandFacts {
@@ -148,7 +179,20 @@ mod tests {
         ServerState { cluster: false, obeyed: false, stale: false, transaction: false };
 
     fn facts(arity: i32, traits: Traits) -> CommandFacts {
-        CommandFacts { arity, traits }
+        CommandFacts { arity, traits, keys: KeyPlaces::default() }
+    }
+
+    #[test]
+    fn keys_are_counted_by_their_places() {
+        let count = |first, last, step, argc| KeyPlaces { first, last, step }.count(argc);
+        assert_eq!(count(0, 0, 0, 5), 0);
+        assert_eq!(count(1, 1, 1, 2), 1);
+        assert_eq!(count(2, 2, 1, 4), 1);
+        assert_eq!(count(1, 2, 1, 3), 2);
+        assert_eq!(count(1, -1, 1, 4), 3);
+        assert_eq!(count(1, -2, 1, 4), 2);
+        assert_eq!(count(1, -1, 2, 5), 2);
+        assert_eq!(count(3, -1, 1, 2), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads what `COMMAND` and `COMMAND INFO` say of a command.
 
-use super::call_rules::{CommandFacts, Traits};
+use super::call_rules::{CommandFacts, KeyPlaces, Traits};
 use super::quirks::QUIRKS;
 use crate::resp::{Token, Tokens};
 
@@ -47,28 +47,38 @@ fn parse_command(tokens: &mut Tokens<'_>) -> Option<CommandInfo> {
         _ => 0,
     };
     let (mut traits, is_module) = parse_flags(tokens);
-    if tokens.next() == Token::Integer(1) && !is_module {
+    let first = place(tokens);
+    if first == 1 && !is_module {
         traits |= Traits::KEY_FIRST;
     }
+    let keys = KeyPlaces { first, last: place(tokens), step: place(tokens) };
     if MAY_REPLICATE.contains(&name.as_slice()) {
         traits |= Traits::MAY_REPLICATE;
     }
     if QUIRKS.contains(&name.as_slice()) {
         traits |= Traits::QUIRK;
     }
-    // The other key positions, and since 7.0 categories, tips and key specifications.
+    // Since 7.0 categories, tips and key specifications.
     let mut subcommands = Vec::new();
     if fields >= 10 {
-        tokens.skip(4);
+        tokens.skip(2);
         if mentions(tokens, b"keynum") {
             traits |= Traits::COUNTED_KEYS;
         }
         subcommands = parse_list(tokens);
         tokens.skip(fields - 10);
     } else {
-        tokens.skip(fields - 4);
+        tokens.skip(fields - 6);
     }
-    Some(CommandInfo { name, facts: CommandFacts { arity, traits }, subcommands })
+    Some(CommandInfo { name, facts: CommandFacts { arity, traits, keys }, subcommands })
+}
+
+/// The place of a key.
+fn place(tokens: &mut Tokens<'_>) -> i16 {
+    match tokens.next() {
+        Token::Integer(place) => i16::try_from(place).unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 /// Whether `word` is among the strings of the next value.

@@ -25,7 +25,7 @@ pub(super) fn register(
     for spec in CONFIGS {
         let status = match spec.unit {
             Unit::Bytes => register_number(ctx, spec, raw::REDISMODULE_CONFIG_MEMORY),
-            Unit::Milliseconds => register_number(ctx, spec, 0),
+            Unit::Milliseconds | Unit::Microseconds | Unit::Count => register_number(ctx, spec, 0),
             Unit::Switch => register_switch(ctx, spec),
         };
         if status != OK {

@@ -10,7 +10,7 @@ use super::call::{self, Strings};
 use super::user::User;
 use crate::host::Permission;
 use crate::names;
-use crate::policy::call_rules::{CommandFacts, Traits};
+use crate::policy::call_rules::{CommandFacts, KeyPlaces, Traits};
 use crate::policy::command_info::{self, CommandInfo};
 
 /// Facts of all commands by name, in lower and in upper case.
@@ -42,7 +42,10 @@ struct Recent {
 
 impl Default for Recent {
     fn default() -> Self {
-        Self { name: Name::default(), facts: CommandFacts { arity: 0, traits: Traits::empty() } }
+        Self {
+            name: Name::default(),
+            facts: CommandFacts { arity: 0, traits: Traits::empty(), keys: KeyPlaces::default() },
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::api::api;
 use super::call::{self, Modifiers, RawReply, Strings};
+use super::caller;
 use super::entry::{subscribe, turned};
 use super::global::Module;
 use super::master_link;
@@ -23,6 +24,7 @@ use crate::policy::call_rules::{CallMode, CommandFacts, Traits};
 use crate::policy::key_slot::key_slot;
 use crate::policy::{Demand, ServerState};
 use crate::resp::{ErrorReply, Token, Tokens};
+use crate::stats::{Caller, trim};
 
 /// With any of these the server may refuse writes at any time.
 const UNCALM: u32 = raw::REDISMODULE_CTX_FLAGS_OOM
@@ -409,6 +411,19 @@ impl Host for RedisHost {
         let mut words = argv.iter().map(|string| unsafe { call::bytes(*string) });
         let name = words.next().map(names::typed);
         name.into_iter().chain(words).map(<[u8]>::to_vec).collect()
+    }
+
+    fn trimmed_command(&self) -> Vec<Vec<u8>> {
+        // SAFETY: the arguments outlive the host.
+        let argv = unsafe { &*self.argv };
+        // SAFETY: as above.
+        let mut words = argv.iter().map(|string| unsafe { call::bytes(*string) });
+        let name = words.next().map(names::typed);
+        trim(name.into_iter().chain(words), argv.len())
+    }
+
+    fn caller(&self) -> Caller {
+        caller::of(self.ctx)
     }
 
     fn busy_threshold(&self) -> Option<Duration> {

@@ -6,6 +6,7 @@ mod aof;
 mod api;
 mod arguments;
 mod call;
+mod caller;
 mod config;
 mod dispatch;
 mod entry;

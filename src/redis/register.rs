@@ -80,6 +80,7 @@ fn flags(spec: &CommandSpec, dialect: Dialect) -> String {
         (CommandFlags::NO_SLOWLOG, "no-slowlog"),
         (CommandFlags::FAST, "fast"),
         (CommandFlags::ALLOW_BUSY, "allow-busy"),
+        (CommandFlags::ADMIN, "admin"),
     ];
     let flags = spec.flags_for(dialect);
     let names = NAMES.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| *name);

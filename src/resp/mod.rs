@@ -3,11 +3,13 @@
 //! A reply that comes from the server is raw bytes, read by [`Tokens`]. A reply that goes out is
 //! told, event by event, to a [`ReplySink`]; [`Encoder`] is the sink that writes bytes.
 
+mod counted;
 pub mod encode;
 mod error;
 pub mod sink;
 pub mod token;
 
+pub use self::counted::Counted;
 pub use self::encode::Encoder;
 pub use self::error::{ERRORS, ErrorReply, ErrorSpec, Origin};
 pub use self::sink::ReplySink;

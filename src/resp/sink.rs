@@ -52,4 +52,9 @@ pub trait ReplySink {
 
     /// Ends the innermost set, which got `len` members: an array on RESP2, `~…` on RESP3.
     fn set_end(&mut self, len: usize);
+
+    /// A whole reply of `len` bytes went to the client past this sink.
+    fn forwarded(&mut self, len: usize) {
+        let _ = len;
+    }
 }

@@ -5,9 +5,10 @@
 //! evictable scripts form a list in order of use, which makes a use and an eviction constant work.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use crate::script::flags::ScriptFlags;
 use crate::script::limits::RunLimits;
@@ -29,6 +30,8 @@ pub struct Script<C> {
     pub flags: Option<ScriptFlags>,
     /// The limits of its shebang.
     pub limits: RunLimits,
+    /// The name it was given.
+    pub name: Option<Arc<[u8]>>,
     /// The compiled form.
     pub compiled: C,
 }
@@ -49,8 +52,10 @@ pub struct ScriptCache<C, S = RandomState> {
     vacant: Vec<u32>,
     by_sha1: HashTable<u32>,
     by_body: HashTable<u32>,
+    by_name: HashMap<Arc<[u8]>, u32, foldhash::quality::RandomState>,
     body_hasher: S,
     body_bytes: usize,
+    name_bytes: usize,
     /// The script last found by its text.
     recent: Option<u32>,
     oldest: Option<u32>,
@@ -99,8 +104,10 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
             vacant: Vec::new(),
             by_sha1: HashTable::new(),
             by_body: HashTable::new(),
+            by_name: HashMap::default(),
             body_hasher,
             body_bytes: 0,
+            name_bytes: 0,
             recent: None,
             oldest: None,
             newest: None,
@@ -110,19 +117,72 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
         }
     }
 
-    /// Finds the script of this digest, and counts that as a use of it.
-    pub fn get_by_sha1(&mut self, sha1: &Sha1) -> Option<&Script<C>> {
+    /// Finds the script of this digest, and counts that as a use of it; gives its place too.
+    #[inline]
+    pub fn get_by_sha1(&mut self, sha1: &Sha1) -> Option<(u32, &Script<C>)> {
         let index = self.find_sha1(sha1)?;
         self.touch(index);
-        self.slot(index).map(|slot| &slot.script)
+        self.slot(index).map(|slot| (index, &slot.script))
     }
 
-    /// Finds the script of this text, and counts that as a use of it.
-    pub fn get_by_body(&mut self, body: &[u8]) -> Option<&Script<C>> {
+    /// Finds the script of this text, and counts that as a use of it; gives its place too.
+    #[inline]
+    pub fn get_by_body(&mut self, body: &[u8]) -> Option<(u32, &Script<C>)> {
         let index = self.find_body(body)?;
         self.recent = Some(index);
         self.touch(index);
-        self.slot(index).map(|slot| &slot.script)
+        self.slot(index).map(|slot| (index, &slot.script))
+    }
+
+    /// The script of this digest, if it is at this place still.
+    #[inline]
+    pub fn at_mut(&mut self, place: u32, sha1: &Sha1) -> Option<&mut Script<C>> {
+        let script = slot_of_mut(&mut self.slots, place).map(|slot| &mut slot.script);
+        script.filter(|script| script.sha1 == *sha1)
+    }
+
+    /// The script of this digest, to change what belongs to it; that is not a use of it.
+    pub fn get_mut(&mut self, sha1: &Sha1) -> Option<&mut Script<C>> {
+        let index = self.find_sha1(sha1)?;
+        slot_of_mut(&mut self.slots, index).map(|slot| &mut slot.script)
+    }
+
+    /// All scripts; looking at them is not a use.
+    pub fn iter(&self) -> impl Iterator<Item = &Script<C>> {
+        self.slots.iter().flatten().map(|slot| &slot.script)
+    }
+
+    /// All scripts, to change what belongs to them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Script<C>> {
+        self.slots.iter_mut().flatten().map(|slot| &mut slot.script)
+    }
+
+    /// The digest of the script that has this name.
+    pub fn named(&self, name: &[u8]) -> Option<Sha1> {
+        let index = *self.by_name.get(name)?;
+        self.slot(index).map(|slot| slot.script.sha1)
+    }
+
+    /// Gives the script of this digest a name, which no other script has any more then.
+    pub fn set_name(&mut self, sha1: &Sha1, name: Arc<[u8]>) {
+        let Some(index) = self.find_sha1(sha1) else { return };
+        self.forget_name(index);
+        if let Some(&other) = self.by_name.get(&name) {
+            self.forget_name(other);
+        }
+        self.by_name.insert(Arc::clone(&name), index);
+        self.name_bytes += allocated(&name);
+        if let Some(slot) = slot_of_mut(&mut self.slots, index) {
+            slot.script.name = Some(name);
+        }
+    }
+
+    fn forget_name(&mut self, index: u32) {
+        let slot = slot_of_mut(&mut self.slots, index);
+        if let Some(name) = slot.and_then(|slot| slot.script.name.take()) {
+            self.by_name.remove(&name);
+            self.name_bytes -= allocated(&name);
+        }
     }
 
     /// Answers whether the script of this digest is known; that is not a use of it.
@@ -132,9 +192,9 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
         self.find_sha1(sha1).is_some()
     }
 
-    /// The text of the script of this digest; asking is not a use of it.
-    pub fn body_of(&self, sha1: &Sha1) -> Option<&[u8]> {
-        self.slot(self.find_sha1(sha1)?).map(|slot| &*slot.script.body)
+    /// The script of this digest; asking is not a use of it.
+    pub fn peek(&self, sha1: &Sha1) -> Option<&Script<C>> {
+        self.slot(self.find_sha1(sha1)?).map(|slot| &slot.script)
     }
 
     /// Exempts the script of this digest, if known, from eviction.
@@ -151,7 +211,16 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
     /// the new form comes back.
     ///
     /// Stock: `eval.c` `luaCreateFunction`, `luaScriptsLRUAdd`.
-    pub fn insert(&mut self, script: Script<C>, origin: Origin) -> Option<C> {
+    pub fn insert(&mut self, mut script: Script<C>, origin: Origin) -> Option<C> {
+        let (sha1, name) = (script.sha1, script.name.take());
+        let unused = self.insert_unnamed(script, origin);
+        if let Some(name) = name {
+            self.set_name(&sha1, name);
+        }
+        unused
+    }
+
+    fn insert_unnamed(&mut self, script: Script<C>, origin: Origin) -> Option<C> {
         if let Some(index) = self.find_sha1(&script.sha1) {
             match origin {
                 Origin::Eval => self.touch(index),
@@ -203,6 +272,8 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
             + self.vacant.capacity() * size_of::<u32>()
             + self.by_sha1.allocation_size()
             + self.by_body.allocation_size()
+            + self.by_name.allocation_size()
+            + self.name_bytes
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<C>> {
@@ -264,6 +335,7 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
     fn evict_oldest(&mut self) -> Option<C> {
         let index = self.oldest?;
         self.unlink(index);
+        self.forget_name(index);
         let slot = self.slots.get_mut(index as usize).and_then(Option::take)?;
         remove_index(&mut self.by_sha1, slot.script.sha1.prefix(), index);
         remove_index(&mut self.by_body, slot.body_hash, index);
@@ -330,6 +402,11 @@ impl<C, S: BuildHasher> ScriptCache<C, S> {
     }
 }
 
+/// Bytes of a name, with the two counts that go with it.
+fn allocated(name: &Arc<[u8]>) -> usize {
+    name.len() + 2 * size_of::<usize>()
+}
+
 fn slot_of<C>(slots: &[Option<Slot<C>>], index: u32) -> Option<&Slot<C>> {
     slots.get(index as usize).and_then(Option::as_ref)
 }
@@ -358,6 +435,7 @@ mod tests {
             body: body.into(),
             flags: None,
             limits: RunLimits::default(),
+            name: None,
             compiled: body.to_vec(),
         }
     }
@@ -373,9 +451,14 @@ mod tests {
         let one = Script { flags, ..script(b"return 1") };
         assert_eq!(cache.insert(one.clone(), Origin::Eval), None);
         assert_eq!(cache.insert(script(b"return 2"), Origin::Load), None);
-        assert_eq!(cache.get_by_body(b"return 1"), Some(&one));
-        assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 1")), Some(&one));
-        assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 2")), Some(&script(b"return 2")));
+        assert_eq!(cache.get_by_body(b"return 1"), Some((0, &one)));
+        assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 1")), Some((0, &one)));
+        assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 2")), Some((1, &script(b"return 2"))));
+        let sha1s: Vec<_> = cache.iter().map(|script| script.sha1).collect();
+        assert_eq!(sha1s, [Sha1::of(b"return 1"), Sha1::of(b"return 2")]);
+        assert!(cache.at_mut(0, &Sha1::of(b"return 1")).is_some());
+        assert!(cache.at_mut(1, &Sha1::of(b"return 1")).is_none());
+        assert!(cache.at_mut(2, &Sha1::of(b"return 1")).is_none());
         assert_eq!(cache.get_by_body(b"return 3"), None);
         assert_eq!(cache.get_by_sha1(&Sha1::of(b"return 3")), None);
         assert!(cache.contains(&Sha1::of(b"return 1")) && !cache.contains(&Sha1::of(b"")));
@@ -422,6 +505,32 @@ mod tests {
     }
 
     #[test]
+    fn a_name_belongs_to_the_script_that_got_it_last() {
+        let mut cache = ScriptCache::with_eval_limit(1);
+        let named = |number, name: &str| Script {
+            name: Some(name.as_bytes().into()),
+            ..script(&numbered(number))
+        };
+        let sha1 = |number| Sha1::of(&numbered(number));
+        let name = |cache: &ScriptCache<_>, number| {
+            cache.peek(&sha1(number)).and_then(|script| script.name.as_deref().map(<[u8]>::to_vec))
+        };
+        cache.insert(named(0, "a"), Origin::Load);
+        assert_eq!((cache.named(b"a"), cache.named(b"b")), (Some(sha1(0)), None));
+        cache.insert(named(1, "a"), Origin::Eval);
+        assert_eq!((cache.named(b"a"), name(&cache, 0)), (Some(sha1(1)), None));
+        assert_eq!(name(&cache, 1), Some(b"a".to_vec()));
+        // One that was there already gets the name too, in the place of another.
+        cache.insert(named(0, "b"), Origin::Load);
+        cache.set_name(&sha1(0), b"c"[..].into());
+        cache.set_name(&sha1(0), b"c"[..].into());
+        assert_eq!((cache.named(b"b"), cache.named(b"c")), (None, Some(sha1(0))));
+        // With the script the name goes.
+        cache.insert(script(&numbered(2)), Origin::Eval);
+        assert_eq!((cache.named(b"a"), cache.by_name.len(), cache.name_bytes), (None, 1, 17));
+    }
+
+    #[test]
     fn the_limit_is_that_of_stock() {
         let mut cache = ScriptCache::default();
         for number in 0..=500 {
@@ -449,7 +558,8 @@ mod tests {
             cache.insert(script(&numbered(number)), Origin::Eval);
         }
         for number in 0..150 {
-            let found = cache.get_by_body(&numbered(number)).map(|script| script.compiled.clone());
+            let found =
+                cache.get_by_body(&numbered(number)).map(|(_, script)| script.compiled.clone());
             assert_eq!(found, (number >= 50).then(|| numbered(number)));
         }
     }
@@ -473,6 +583,7 @@ mod tests {
                 body: body.into(),
                 flags: self.flags,
                 limits: RunLimits::default(),
+                name: None,
                 compiled: (),
             }
         }

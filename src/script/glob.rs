@@ -7,6 +7,15 @@
 ///
 /// Stock: `util.c` `stringmatchlen`.
 pub fn matches_in_any_case(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, |byte| byte.to_ascii_lowercase())
+}
+
+/// Whether `text` matches the pattern as it stands, as keys do.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, |byte| byte)
+}
+
+fn matches_by(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
     // Where the last star stands, and what of the text it does not cover yet.
     let mut star: Option<(&[u8], &[u8])> = None;
     let (mut pattern, mut text) = (pattern, text);
@@ -17,7 +26,7 @@ pub fn matches_in_any_case(pattern: &[u8], text: &[u8]) -> bool {
             continue;
         }
         if let Some((&byte, behind)) = text.split_first()
-            && let Some(rest) = step(pattern, byte)
+            && let Some(rest) = step(pattern, byte, fold)
         {
             pattern = rest;
             text = behind;
@@ -38,13 +47,13 @@ pub fn matches_in_any_case(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// What of the pattern is left when its first item matches `byte`.
-fn step(pattern: &[u8], byte: u8) -> Option<&[u8]> {
-    let same = |one: u8| one.eq_ignore_ascii_case(&byte);
+fn step(pattern: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<&[u8]> {
+    let same = |one: u8| fold(one) == fold(byte);
     match pattern {
         [] => None,
         [b'?', rest @ ..] => Some(rest),
         [b'[', rest @ ..] => {
-            let (is_in, rest) = class(rest, byte);
+            let (is_in, rest) = class(rest, byte, fold);
             is_in.then_some(rest)
         }
         [b'\\', literal, rest @ ..] => same(*literal).then_some(rest),
@@ -53,8 +62,8 @@ fn step(pattern: &[u8], byte: u8) -> Option<&[u8]> {
 }
 
 /// Whether `byte` is in the class that begins here, and what follows the class.
-fn class(mut rest: &[u8], byte: u8) -> (bool, &[u8]) {
-    let byte = byte.to_ascii_lowercase();
+fn class(mut rest: &[u8], byte: u8, fold: fn(u8) -> u8) -> (bool, &[u8]) {
+    let byte = fold(byte);
     let is_negated = rest.first() == Some(&b'^');
     if is_negated {
         rest = rest.get(1..).unwrap_or_default();
@@ -64,7 +73,7 @@ fn class(mut rest: &[u8], byte: u8) -> (bool, &[u8]) {
         match rest {
             [] => break,
             [b'\\', literal, after @ ..] => {
-                found |= literal.to_ascii_lowercase() == byte;
+                found |= fold(*literal) == byte;
                 rest = after;
             }
             [b']', after @ ..] => {
@@ -72,12 +81,12 @@ fn class(mut rest: &[u8], byte: u8) -> (bool, &[u8]) {
                 break;
             }
             [one, b'-', other, after @ ..] => {
-                let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+                let (one, other) = (fold(*one), fold(*other));
                 found |= (one.min(other)..=one.max(other)).contains(&byte);
                 rest = after;
             }
             [literal, after @ ..] => {
-                found |= literal.to_ascii_lowercase() == byte;
+                found |= fold(*literal) == byte;
                 rest = after;
             }
         }
@@ -111,6 +120,11 @@ mod tests {
         ] {
             let matches = matches_in_any_case(pattern.as_bytes(), text.as_bytes());
             assert_eq!(matches, expected, "{pattern} {text}");
+        }
+        for (pattern, text, expected) in
+            [("LIB*", "library", false), ("l[H-J]b", "lib", false), ("l[h-j]b", "lib", true)]
+        {
+            assert_eq!(super::matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern}");
         }
     }
 }

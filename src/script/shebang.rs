@@ -6,14 +6,17 @@
 
 use crate::script::flags::ScriptFlags;
 use crate::script::limits::{LimitWord, RunLimits};
+use crate::script::sha1::Sha1;
 
 /// Is what a script says about itself, and where its Lua source starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shebang {
     /// The declared flags; `None` without a shebang, when the old, lenient rules apply.
     pub flags: Option<ScriptFlags>,
     /// The limits it sets itself.
     pub limits: RunLimits,
+    /// The name it gives itself.
+    pub name: Option<Vec<u8>>,
     /// The offset of the Lua source: the line feed that ends the shebang, which stays so that
     /// line numbers match the text; zero without a shebang.
     pub code_offset: usize,
@@ -32,6 +35,8 @@ pub enum ShebangError {
     UnknownOption(Vec<u8>),
     /// A limit has no proper value; holds the word.
     BadLimit(Vec<u8>),
+    /// The name is none that a script may have, or the second one; holds it.
+    BadName(Vec<u8>),
     /// A flag has no meaning; holds its name.
     UnexpectedFlag(Vec<u8>),
 }
@@ -63,7 +68,12 @@ pub enum Rules {
 /// As [`parse`]; by the rules of Valkey the engine is named without its `#!`.
 pub fn parse_as(body: &[u8], rules: Rules) -> Result<Shebang, ShebangError> {
     if !body.starts_with(b"#!") {
-        return Ok(Shebang { flags: None, limits: RunLimits::default(), code_offset: 0 });
+        return Ok(Shebang {
+            flags: None,
+            limits: RunLimits::default(),
+            name: None,
+            code_offset: 0,
+        });
     }
     let text = until_nul(body);
     let code_offset = text.iter().position(|&byte| byte == b'\n').ok_or(ShebangError::Invalid)?;
@@ -76,16 +86,29 @@ pub fn parse_as(body: &[u8], rules: Rules) -> Result<Shebang, ShebangError> {
     }
     let mut flags = ScriptFlags::empty();
     let mut limits = RunLimits::default();
+    let mut name = None;
     for option in options {
-        match option.strip_prefix(b"flags=") {
-            Some(list) => flags |= parse_flags(list)?,
-            None => set_limit(&mut limits, until_nul(option))?,
+        if let Some(list) = option.strip_prefix(b"flags=") {
+            flags |= parse_flags(list)?;
+        } else if let Some(given) = option.strip_prefix(b"name=") {
+            if name.is_some() || !is_valid_name(given) {
+                return Err(ShebangError::BadName(until_nul(given).to_vec()));
+            }
+            name = Some(given.to_vec());
+        } else {
+            set_limit(&mut limits, until_nul(option))?;
         }
     }
     if rules == Rules::Valkey && !engine.eq_ignore_ascii_case(b"#!lua") {
         return Err(ShebangError::UnexpectedEngine(engine.get(2..).unwrap_or_default().to_vec()));
     }
-    Ok(Shebang { flags: Some(flags), limits, code_offset })
+    Ok(Shebang { flags: Some(flags), limits, name, code_offset })
+}
+
+/// Whether a script may have this name: some letters, digits and marks that no digest can be mistaken for.
+pub fn is_valid_name(name: &[u8]) -> bool {
+    let is_sound = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(byte);
+    (1..=64).contains(&name.len()) && name.iter().all(is_sound) && Sha1::from_hex(name).is_none()
 }
 
 fn set_limit(limits: &mut RunLimits, option: &[u8]) -> Result<(), ShebangError> {
@@ -250,7 +273,8 @@ mod tests {
         for body in ["", "#", "return 1", " #!lua\n", "\n#!lua\n", "!#lua\n", "#\0!lua\n"] {
             let shebang = parse(body.as_bytes());
             let limits = RunLimits::default();
-            assert_eq!(shebang, Ok(Shebang { flags: None, limits, code_offset: 0 }), "{body:?}");
+            let plain = Shebang { flags: None, limits, name: None, code_offset: 0 };
+            assert_eq!(shebang, Ok(plain), "{body:?}");
         }
     }
 
@@ -287,14 +311,14 @@ mod tests {
         for (body, flags) in cases {
             let code_offset = body.iter().position(|&byte| byte == b'\n').unwrap();
             let limits = RunLimits::default();
-            let expected = Ok(Shebang { flags: Some(flags), limits, code_offset });
+            let expected = Ok(Shebang { flags: Some(flags), limits, name: None, code_offset });
             assert_eq!(parse(body), expected, "{}", body.escape_ascii());
         }
     }
 
     #[test]
     fn refused_lines_name_their_fault() {
-        let cases: [(&[u8], ShebangError); 31] = [
+        let cases: [(&[u8], ShebangError); 34] = [
             (b"#!", Invalid),
             (b"#!lua", Invalid),
             (b"#!lua flags=no-writes", Invalid),
@@ -315,7 +339,10 @@ mod tests {
             (b"#!\"j\\ts\\x00x\"\n", UnexpectedEngine(b"#!j\ts".to_vec())),
             (b"#!lua\x0bflags=\n", UnexpectedEngine(b"#!lua\x0bflags=".to_vec())),
             (b"#!lua foo=1\n", UnknownOption(b"foo=1".to_vec())),
-            (b"#!lua name=lib\n", UnknownOption(b"name=lib".to_vec())),
+            (b"#!lua name=\n", BadName(b"".to_vec())),
+            (b"#!lua name=a/b\n", BadName(b"a/b".to_vec())),
+            (b"#!lua \"name=a\\x00b\"\n", BadName(b"a".to_vec())),
+            (b"#!lua name=a name=b\n", BadName(b"b".to_vec())),
             (b"#!lua Flags=no-writes\n", UnknownOption(b"Flags=no-writes".to_vec())),
             (b"#!lua flags\n", UnknownOption(b"flags".to_vec())),
             (b"#!lua \"\"\n", UnknownOption(b"".to_vec())),
@@ -339,6 +366,21 @@ mod tests {
         assert_eq!((shebang.flags, shebang.limits), (Some(NO_WRITES), limits));
         assert_eq!(parse(b"#!lua memory=x\n"), Err(BadLimit(b"memory=x".to_vec())));
         assert_eq!(parse(b"#!lua Memory=1\n"), Err(UnknownOption(b"Memory=1".to_vec())));
+    }
+
+    #[test]
+    fn scripts_may_name_themselves() {
+        let name = |body: &str| parse(body.as_bytes()).unwrap().name;
+        assert_eq!(
+            name("#!lua flags=no-writes name=cart:add_v1.2-b\n"),
+            Some(b"cart:add_v1.2-b".to_vec())
+        );
+        assert_eq!(name("#!lua \"name=x\"\n"), Some(b"x".to_vec()));
+        assert!(is_valid_name(&[b'x'; 64]) && !is_valid_name(&[b'x'; 65]));
+        assert!(!is_valid_name(&[b'a'; 40]) && is_valid_name(&[b'g'; 40]));
+        for bad in [&b""[..], b" ", b"a\n", b"a\0", b"\xff", b"*", "\u{e9}".as_bytes()] {
+            assert!(!is_valid_name(bad));
+        }
     }
 
     #[test]

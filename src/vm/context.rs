@@ -6,6 +6,7 @@ use crate::host::{Host, ServerHost};
 use crate::policy::admission::Grant;
 use crate::policy::{RunState, ServerState};
 use crate::script::Sha1;
+use crate::vm::tally::Tally;
 use crate::vm::watch::Watch;
 
 /// What a script gets from its caller.
@@ -22,6 +23,8 @@ pub struct Inputs<'a> {
 pub enum RunName<'a> {
     /// A script, by its digest in hexadecimal.
     Script(Sha1),
+    /// A script that was given a name, by that.
+    Named(&'a [u8]),
     /// A function, by its name.
     Function(&'a [u8]),
 }
@@ -31,7 +34,7 @@ impl RunName<'_> {
     pub fn write_to(self, line: &mut Vec<u8>) {
         match self {
             Self::Script(digest) => line.extend_from_slice(&digest.to_hex()),
-            Self::Function(name) => line.extend_from_slice(name),
+            Self::Named(name) | Self::Function(name) => line.extend_from_slice(name),
         }
     }
 }
@@ -50,6 +53,8 @@ pub struct RunContext<'a> {
     pub state: RunState,
     /// What time may do to the run.
     pub watch: Watch<'a>,
+    /// What it does, counted.
+    pub tally: Tally<'a>,
     /// The reply that is the run's result and goes to the client as it is.
     pub passed: Cell<Option<<ServerHost as Host>::Reply>>,
 }

@@ -9,6 +9,7 @@ mod native;
 pub mod number;
 pub(crate) mod random;
 mod sandbox;
+mod tally;
 pub(crate) mod watch;
 
 pub use api::register_function::{check_names, invalid_name};
@@ -18,7 +19,8 @@ pub use machine::{Purpose, Vm};
 pub(crate) use native::steps;
 
 pub use native::{
-    CompileError, FunctionRef, InvokeError, LoadError, Registered, Registration, Ticker,
+    CompileError, FunctionRef, InvokeError, LoadError, Registered, Registration, Ticker, ticks,
 };
 pub use random::Random;
+pub use tally::Tally;
 pub use watch::{BusyRun, BusySlot, RunKind, Watch};

@@ -52,23 +52,45 @@ fn figures_stand_behind_what_stock_tells() {
             "2",
             "[[\"library_name\", \"two\", \"engine\", \"LUA\", \"functions\", \
              [[\"name\", \"good\", \"description\", $-1, \"flags\", [], \
-             \"calls\", :0, \"errors\", :0], \
+             FIGURES], \
              [\"name\", \"bad\", \"description\", \"fails\", \"flags\", [+no-writes], \
-             \"calls\", :0, \"errors\", :0]], \
+             FIGURES]], \
              \"stats\", [\"memory\", :N, \"calls\", :0, \"errors\", :0]]]",
         ),
         (
             "3",
             "[%{\"library_name\": \"two\", \"engine\": \"LUA\", \"functions\": \
              [%{\"name\": \"good\", \"description\": _, \"flags\": ~[], \
-             \"calls\": :0, \"errors\": :0}, \
+             FIGURES}, \
              %{\"name\": \"bad\", \"description\": \"fails\", \"flags\": ~[+no-writes], \
-             \"calls\": :0, \"errors\": :0}], \
+             FIGURES}], \
              \"stats\": %{\"memory\": :N, \"calls\": :0, \"errors\": :0}}]",
         ),
     ] {
         client.cmd(&["HELLO", protocol]);
         let reply = client.show(&["LUA.FUNCTION", "LIST", "WITHSTATS"]);
+        let (between, double, null) =
+            if protocol == "2" { (", ", "\"0\"", "$-1") } else { (": ", ",0", "_") };
+        let numbers = [
+            "calls",
+            "errors",
+            "kills",
+            "total_usec",
+            "max_usec",
+            "commands",
+            "keys_read",
+            "keys_written",
+            "reply_bytes",
+            "memory_peak",
+            "first_used",
+            "last_used",
+        ];
+        let numbers = numbers.map(|name| format!("\"{name}\"{between}:0"));
+        let times = ["usec_per_call", "p50_usec", "p99_usec"];
+        let times = times.map(|name| format!("\"{name}\"{between}{double}"));
+        let last = format!("\"last_error\"{between}{null}");
+        let figures = [&numbers[..], &times, &[last]].concat().join(", ");
+        let expected = expected.replace("FIGURES", &figures);
         assert_eq!(reply.replace(&bytes, "N"), expected, "RESP{protocol}");
     }
 }

@@ -31,5 +31,6 @@ mod memory_limit;
 mod persistence;
 mod refusals;
 mod replication;
+mod stats;
 mod stream;
 mod takeover;

@@ -1,5 +1,6 @@
 //! `LUA.FUNCTION LIST`.
 
+use crate::commands::figures::{self, count};
 use crate::commands::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation};
 use crate::dialect::Hosts;
 use crate::engine::{Function, Library};
@@ -7,6 +8,7 @@ use crate::register::register;
 use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::glob;
 use crate::script::shebang::until_nul;
+use crate::stats::{Figures, Scale};
 
 register!(COMMANDS: LIST: CommandSpec = CommandSpec {
     name: "LUA.FUNCTION|LIST",
@@ -84,18 +86,19 @@ fn list<S: ReplySink>(call: &mut Invocation<'_, S>) -> Result<(), ErrorReply> {
         }
     }
     let libraries = call.engine.libraries();
+    let scale = call.engine.scale();
     let is_asked_for = |library: &&std::rc::Rc<Library>| {
         pattern.is_none_or(|pattern| glob::matches_in_any_case(pattern, &library.name))
     };
     call.reply.array(libraries.iter().filter(is_asked_for).count());
     for library in libraries.iter().filter(is_asked_for) {
-        describe(library, with, call.reply);
+        describe(library, with, &scale, call.reply);
     }
     Ok(())
 }
 
 /// Sends what is known about a library.
-fn describe(library: &Library, with: Details, reply: &mut impl ReplySink) {
+fn describe(library: &Library, with: Details, scale: &Scale, reply: &mut impl ReplySink) {
     reply.map_start();
     reply.bulk(b"library_name");
     reply.bulk(&library.name);
@@ -104,29 +107,35 @@ fn describe(library: &Library, with: Details, reply: &mut impl ReplySink) {
     reply.bulk(b"functions");
     reply.array(library.functions.len());
     for function in &library.functions {
-        describe_function(function, with, reply);
+        describe_function(function, with, scale, reply);
     }
     if with.code {
         reply.bulk(b"library_code");
         reply.bulk(&library.code);
     }
     if with.stats {
-        let total =
-            |count: fn(&Function) -> u64| -> u64 { library.functions.iter().map(count).sum() };
+        let total = |number: fn(&Figures) -> u64| -> u64 {
+            library.functions.iter().map(|function| number(&function.figures.borrow())).sum()
+        };
         reply.bulk(b"stats");
         reply.map_start();
         reply.bulk(b"memory");
-        reply.integer(number(library.memory));
+        reply.integer(count(library.memory));
         reply.bulk(b"calls");
-        reply.integer(number(total(|function| function.calls.get())));
+        reply.integer(count(total(|figures| figures.calls)));
         reply.bulk(b"errors");
-        reply.integer(number(total(|function| function.errors.get())));
+        reply.integer(count(total(|figures| figures.errors)));
         reply.map_end(3);
     }
     reply.map_end(3 + usize::from(with.code) + usize::from(with.stats));
 }
 
-fn describe_function(function: &Function, with: Details, reply: &mut impl ReplySink) {
+fn describe_function(
+    function: &Function,
+    with: Details,
+    scale: &Scale,
+    reply: &mut impl ReplySink,
+) {
     reply.map_start();
     reply.bulk(b"name");
     reply.bulk(&function.name);
@@ -145,16 +154,9 @@ fn describe_function(function: &Function, with: Details, reply: &mut impl ReplyS
         reply.status(limit.as_bytes());
     }
     reply.set_end(function.flags.flag_names().count() + limits.len());
+    let mut pairs = 3;
     if with.stats {
-        reply.bulk(b"calls");
-        reply.integer(number(function.calls.get()));
-        reply.bulk(b"errors");
-        reply.integer(number(function.errors.get()));
+        pairs += figures::send(&scale.summary(&function.figures.borrow()), reply);
     }
-    reply.map_end(if with.stats { 5 } else { 3 });
-}
-
-/// A count as RESP has numbers.
-fn number(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
+    reply.map_end(pairs);
 }

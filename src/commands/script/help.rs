@@ -5,7 +5,7 @@ use crate::commands::help::help;
 use crate::commands::spec::{COMMANDS, CommandFlags, CommandSpec};
 use crate::register::register;
 
-/// The subcommands in the order in which stock explains them.
+/// The subcommands in the order in which stock explains them; those that stock lacks are in the reference.
 const ORDER: &[&str] = &["DEBUG", "EXISTS", "FLUSH", "KILL", "LOAD", "SHOW"];
 
 register!(COMMANDS: HELP: CommandSpec = CommandSpec {

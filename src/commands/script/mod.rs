@@ -1,11 +1,14 @@
 //! `LUA.SCRIPT` and its subcommands.
 
+mod doctor;
 mod exists;
 mod flush;
 mod help;
 mod kill;
+mod list;
 mod load;
 mod show;
+mod stats;
 
 use super::spec::{COMMANDS, CommandSpec};
 use crate::register::register;

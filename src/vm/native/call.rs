@@ -189,6 +189,7 @@ fn execute(
     let mode = check_call(facts, argv.len(), &run.grant, &run.state, &run.server)
         .map_err(|spec| rejected(run, argv, facts, spec))?;
     let slot = bound_slot(run, argv)?;
+    let began = run.tally.calls();
     let outcome = if facts.traits.contains(Traits::QUIRK) {
         call_quirk(run, argv, mode)?
     } else {
@@ -196,6 +197,7 @@ fn execute(
     };
     match outcome {
         CallOutcome::Reply(reply) => {
+            run.tally.called(began, facts, argv);
             if let Some(slot) = slot {
                 run.state.slot.set(Some(slot));
             }

@@ -23,7 +23,9 @@ pub(super) unsafe extern "C" fn poll(l: *mut ffi::lua_State) -> c_int {
     shared.enter_native();
     let verdict = catch_unwind(AssertUnwindSafe(|| {
         let run = shared.run()?;
-        run.look(shared.elapsed()?)
+        let end = run.look(shared.elapsed()?);
+        run.tally.killed.set(end.is_some());
+        end
     }));
     let end = verdict.unwrap_or_else(|_| {
         shared.poisoned.set(true);

@@ -45,6 +45,7 @@ impl State {
         sink: &mut S,
     ) -> Result<(), InvokeError> {
         let guard = self.shared().begin(run);
+        let before = self.shared().watch_memory();
         self.with_stack(|stack| {
             stack.push_kept(self.anchors.handler);
             stack.push_kept(function.0);
@@ -66,6 +67,7 @@ impl State {
         // SAFETY: the handler, the function and its parameters are on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), parameters, 1, -2 - parameters) };
         self.revive(status);
+        run.tally.memory.set(self.shared().peak() - before);
         self.with_stack(|stack| {
             let outcome = match status {
                 ffi::LUA_OK => match run.passed.take() {

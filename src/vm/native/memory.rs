@@ -22,6 +22,8 @@ const ALIGN: usize = 8;
 pub(crate) struct Shared {
     /// Bytes the VM holds now.
     used: Cell<usize>,
+    /// The most it held since [`Shared::watch_memory`].
+    peak: Cell<usize>,
     /// Bytes it may hold.
     limit: Cell<usize>,
     /// The blocks of most of its values.
@@ -76,6 +78,7 @@ impl Shared {
     ) -> Self {
         Self {
             used: Cell::new(0),
+            peak: Cell::new(0),
             limit: Cell::new(limit),
             pool: UnsafeCell::new(Pool::new()),
             natives: Cell::new(0),
@@ -104,6 +107,28 @@ impl Shared {
     /// Bytes the VM holds now.
     pub(crate) fn used(&self) -> usize {
         self.used.get()
+    }
+
+    /// Notes from now on how much the VM holds at most; gives what it holds now.
+    #[inline]
+    pub(super) fn watch_memory(&self) -> usize {
+        self.peak.set(self.used.get());
+        self.used.get()
+    }
+
+    /// The most bytes the VM held since then.
+    #[inline]
+    pub(super) fn peak(&self) -> usize {
+        self.peak.get()
+    }
+
+    /// Sets how many bytes the VM holds.
+    #[inline]
+    fn set_used(&self, used: usize) {
+        self.used.set(used);
+        if used > self.peak.get() {
+            self.peak.set(used);
+        }
     }
 
     /// Sets how many bytes the VM may hold.
@@ -146,7 +171,7 @@ impl Shared {
         let used = self.used.get().saturating_add(bytes);
         let fits = used <= self.limit.get();
         if fits {
-            self.used.set(used);
+            self.set_used(used);
         }
         fits
     }
@@ -281,7 +306,7 @@ pub(super) unsafe extern "C" fn allocate(
     if new > old && shared.natives.get() == 0 && shared.refuses(used, new, pool) {
         return ptr::null_mut();
     }
-    shared.used.set(used);
+    shared.set_used(used);
     let fresh = if new == 0 {
         ptr::null_mut()
     } else if old == 0 {

@@ -37,6 +37,7 @@ mod view;
 pub(crate) use call::{redis_call, redis_pcall, with_arguments};
 pub use chunk::{CompileError, FunctionRef};
 pub(crate) use clock::cpu_seconds;
+pub use clock::ticks;
 pub(crate) use entry::{NativeFn, NativeResult, Raised};
 pub use invoke::InvokeError;
 pub(crate) use load::register;

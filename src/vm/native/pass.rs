@@ -64,10 +64,12 @@ pub(super) fn send<S: ReplySink>(
     reply: &<ServerHost as Host>::Reply,
     sink: &mut S,
 ) {
+    let proto: &[u8] = reply.as_ref();
     if host.forward(reply) {
+        sink.forwarded(proto.len());
         return;
     }
-    let mut tokens = Tokens::new(reply.as_ref());
+    let mut tokens = Tokens::new(proto);
     loop {
         match tokens.next() {
             Token::Bulk(bytes) => sink.bulk(bytes),
