@@ -2,6 +2,7 @@
 //!
 //! A setting is named `redlua.<name>` in `redis.conf`, `CONFIG GET` and `CONFIG SET`.
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::register::register;
@@ -25,12 +26,14 @@ pub enum Unit {
     Count,
     /// Nothing: 0 is `no` and 1 is `yes`.
     Switch,
+    /// Nothing: it is the place of one of these words.
+    Choice(&'static [&'static CStr]),
 }
 
 /// One setting.
 pub struct ConfigSpec {
     /// The name after `redlua.`, NUL-terminated for the server.
-    pub name: &'static std::ffi::CStr,
+    pub name: &'static CStr,
     /// One sentence on what it does.
     pub summary: &'static str,
     /// What the number counts.
@@ -60,6 +63,11 @@ impl ConfigSpec {
             Unit::Milliseconds | Unit::Count => whole(units::number(text)).ok_or("is no number")?,
             Unit::Microseconds if text == b"-1" => -1,
             Unit::Microseconds => whole(units::number(text)).ok_or("is no number")?,
+            Unit::Choice(words) => {
+                let is_it = |word: &&CStr| word.to_bytes().eq_ignore_ascii_case(text);
+                let place = (0..).zip(words).find(|(_, word)| is_it(word)).map(|(place, _)| place);
+                place.ok_or("is none of the words it may be")?
+            }
             Unit::Bytes => whole(units::bytes(text)).ok_or("is no number of bytes")?,
         };
         let (least, most) = self.range;
@@ -78,7 +86,7 @@ pub enum Value {
     /// It is that of a setting of the server.
     Server {
         /// The name of that setting.
-        name: &'static std::ffi::CStr,
+        name: &'static CStr,
         /// What it was when settings changed last.
         known: &'static AtomicI64,
     },
@@ -98,6 +106,7 @@ static PERSIST_VALUE: AtomicI64 = AtomicI64::new(1);
 static STATS_VALUE: AtomicI64 = AtomicI64::new(1);
 static SLOWLOG_SLOWER_THAN_VALUE: AtomicI64 = AtomicI64::new(10_000);
 static SLOWLOG_MAX_LEN_VALUE: AtomicI64 = AtomicI64::new(128);
+static ERROR_TRACEBACK_VALUE: AtomicI64 = AtomicI64::new(1);
 
 register!(CONFIGS: MEMORY_LIMIT: ConfigSpec = ConfigSpec {
     name: c"memory-limit",
@@ -228,6 +237,36 @@ pub(crate) fn slowlog_max_len() -> usize {
     as_size(&SLOWLOG_MAX_LEN_VALUE)
 }
 
+register!(CONFIGS: ERROR_TRACEBACK: ConfigSpec = ConfigSpec {
+    name: c"error-traceback",
+    summary: "Where a script or a function that failed leaves the way that led to the error: nowhere, in the server's log, or at the end of the error reply.",
+    unit: Unit::Choice(&[c"no", c"log", c"reply"]),
+    range: (0, 2),
+    default: 1,
+    fixed: false,
+    value: Value::Own(&ERROR_TRACEBACK_VALUE),
+});
+
+/// Where the traceback of a run that failed goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorTraceback {
+    /// Nowhere: none is made.
+    No,
+    /// To the server's log.
+    Log,
+    /// To the caller.
+    Reply,
+}
+
+/// Where the traceback of a run that failed goes.
+pub fn error_traceback() -> ErrorTraceback {
+    match ERROR_TRACEBACK_VALUE.load(Ordering::Relaxed) {
+        0 => ErrorTraceback::No,
+        1 => ErrorTraceback::Log,
+        _ => ErrorTraceback::Reply,
+    }
+}
+
 /// Whether stock's names lead to the module's commands.
 #[inline]
 pub fn takes_over() -> bool {
@@ -288,7 +327,7 @@ mod tests {
 
     #[test]
     fn values_are_read_as_in_the_configuration_file() {
-        let cases: [(&ConfigSpec, &str, Result<i64, &str>); 18] = [
+        let cases: [(&ConfigSpec, &str, Result<i64, &str>); 21] = [
             (&MEMORY_LIMIT, "4mb", Ok(4 * MB)),
             (&MEMORY_LIMIT, "4M", Ok(4_000_000)),
             (&MEMORY_LIMIT, "5000000", Ok(5_000_000)),
@@ -307,6 +346,9 @@ mod tests {
             (&TAKEOVER, "YES", Ok(1)),
             (&TAKEOVER, "no", Ok(0)),
             (&TAKEOVER, "1", Err("is neither yes nor no")),
+            (&ERROR_TRACEBACK, "Reply", Ok(2)),
+            (&ERROR_TRACEBACK, "no", Ok(0)),
+            (&ERROR_TRACEBACK, "yes", Err("is none of the words it may be")),
         ];
         for (config, text, expected) in cases {
             assert_eq!(config.parse(text.as_bytes()), expected, "{:?} {text}", config.name);

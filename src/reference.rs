@@ -3,6 +3,7 @@
 //! The pages are golden files: the test renders and compares them; `cargo xtask reference` sets
 //! `UPDATE_REFERENCE` and rewrites them.
 
+use std::ffi::CStr;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -139,6 +140,9 @@ fn range(config: &ConfigSpec) -> String {
     let default = value(config);
     match (config.unit, config.range) {
         (Unit::Switch, _) => format!("yes or no, default {default}.{start}"),
+        (Unit::Choice(words), _) => {
+            format!("One of {}, default {default}.{start}", listed(words))
+        }
         (Unit::Milliseconds, (least, _)) => {
             format!("Milliseconds, {least} or more, default {default}.{start}")
         }
@@ -162,9 +166,20 @@ fn value(config: &ConfigSpec) -> String {
     match (config.unit, config.default) {
         (Unit::Bytes, default) => bytes(default),
         (Unit::Milliseconds | Unit::Microseconds | Unit::Count, default) => default.to_string(),
+        (Unit::Choice(words), default) => word_at(words, default),
         (Unit::Switch, 0) => "no".to_owned(),
         (Unit::Switch, _) => "yes".to_owned(),
     }
+}
+
+fn listed(words: &[&CStr]) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(", ")
+}
+
+fn word_at(words: &[&CStr], place: i64) -> String {
+    let word = usize::try_from(place).ok().and_then(|place| words.get(place));
+    word.map(|word| word.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn bytes(value: i64) -> String {

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(run(&engine, &ServerHost::default(), "return 1"), ":1\r\n");
         assert_eq!(engine.stats().rebuilt_vms, 0, "the VM is as good as before");
         let lines = host.lines.take();
-        assert_eq!(lines.len(), 2, "slow once, killed once");
+        assert_eq!(lines.len(), 3, "slow once, killed once, failed once");
         assert!(lines[0].1.starts_with(b"Slow script detected: still in execution after "));
     }
 

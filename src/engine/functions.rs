@@ -269,6 +269,7 @@ impl Engine {
         let outcome = vm.invoke(&run, function.compiled.get(), inputs, &mut reply);
         self.note(&run, Subject::Function(function), &outcome, reply.bytes);
         self.settle(&vm, outcome, Self::rebuild_function_vm)
+            .map_err(|error| self.trace(&run, &vm, error))
     }
 
     /// Loads a library for a client, or for a master or a file, which no limit of time holds up.

@@ -2,6 +2,7 @@
 
 mod busy;
 mod doctor;
+mod failures;
 mod functions;
 mod observe;
 mod request;

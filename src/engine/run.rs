@@ -63,7 +63,7 @@ impl Engine {
         let mut reply = Counted::new(reply);
         let outcome = vm.invoke(&run, function, inputs, &mut reply);
         self.note(&run, Subject::Script(&found), &outcome, reply.bytes);
-        self.settle(&vm, outcome, Self::rebuild)
+        self.settle(&vm, outcome, Self::rebuild).map_err(|error| self.trace(&run, &vm, error))
     }
 
     /// Finds the script, if it is cached.

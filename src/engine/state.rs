@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use super::failures::FailureLog;
 use super::functions::Libraries;
 use super::observe::Observer;
 use super::scripts::Kept;
@@ -91,6 +92,8 @@ pub struct Engine {
     pub(super) busy: BusySlot,
     /// What is kept of runs that ended.
     pub(super) observer: Observer,
+    /// What was logged of late of runs that failed.
+    pub(super) failures: FailureLog,
     /// Evictions in caches that were flushed.
     evicted_before: Cell<u64>,
     pub(super) runs: Cell<u64>,
@@ -122,6 +125,7 @@ impl Engine {
             ticker,
             busy: BusySlot::default(),
             observer: Observer::default(),
+            failures: FailureLog::default(),
             evicted_before: Cell::new(0),
             runs: Cell::new(0),
             failed_runs: Cell::new(0),

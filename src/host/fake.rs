@@ -167,6 +167,10 @@ impl Host for FakeHost {
         }
     }
 
+    fn wants_tracebacks(&self) -> bool {
+        true
+    }
+
     fn log(&self, level: LogLevel, line: &[u8]) {
         self.lines.borrow_mut().push((level, line.to_vec()));
     }

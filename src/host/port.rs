@@ -149,6 +149,9 @@ pub trait Host {
     /// the error `busy`; those that may run on a busy server do.
     fn let_others_in(&self, busy: &ErrorReply);
 
+    /// Whether somebody wants to know how a run that failed came to its error.
+    fn wants_tracebacks(&self) -> bool;
+
     /// Writes a line to the server's log.
     fn log(&self, level: LogLevel, line: &[u8]);
 }

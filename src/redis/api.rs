@@ -127,6 +127,7 @@ required! {
     RedisModule_Log,
     RedisModule_Realloc,
     RedisModule_RegisterBoolConfig,
+    RedisModule_RegisterEnumConfig,
     RedisModule_RegisterInfoFunc,
     RedisModule_RegisterNumericConfig,
     RedisModule_RegisterCommandFilter,

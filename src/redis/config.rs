@@ -27,6 +27,7 @@ pub(super) fn register(
             Unit::Bytes => register_number(ctx, spec, raw::REDISMODULE_CONFIG_MEMORY),
             Unit::Milliseconds | Unit::Microseconds | Unit::Count => register_number(ctx, spec, 0),
             Unit::Switch => register_switch(ctx, spec),
+            Unit::Choice(words) => register_choice(ctx, spec, words),
         };
         if status != OK {
             return Err(spec.name);
@@ -78,8 +79,33 @@ fn register_switch(ctx: *mut RedisModuleCtx, spec: &'static ConfigSpec) -> c_int
             spec.name.as_ptr(),
             default,
             raw::REDISMODULE_CONFIG_DEFAULT,
-            Some(read_switch),
-            Some(write_switch),
+            Some(read_int),
+            Some(write_int),
+            None,
+            data(spec)
+        ))
+    }
+}
+
+fn register_choice(
+    ctx: *mut RedisModuleCtx,
+    spec: &'static ConfigSpec,
+    words: &'static [&'static CStr],
+) -> c_int {
+    let mut names: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    let places: Vec<c_int> = (0..).take(words.len()).collect();
+    // SAFETY: as above; the server copies the words.
+    unsafe {
+        api!(RegisterEnumConfig(
+            ctx,
+            spec.name.as_ptr(),
+            c_int::try_from(spec.default).unwrap_or_default(),
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            names.as_mut_ptr(),
+            places.as_ptr(),
+            c_int::try_from(words.len()).unwrap_or_default(),
+            Some(read_int),
+            Some(write_int),
             None,
             data(spec)
         ))
@@ -108,21 +134,21 @@ unsafe extern "C" fn write(
     unsafe { set_if_free(&*data.cast::<ConfigSpec>(), value, error) }
 }
 
-/// Gives the server a switch's value.
-unsafe extern "C" fn read_switch(_name: *const c_char, data: *mut c_void) -> c_int {
+/// Gives the server the value of a switch, or the place of a word.
+unsafe extern "C" fn read_int(_name: *const c_char, data: *mut c_void) -> c_int {
     // SAFETY: as in `read`.
-    c_int::from(get(unsafe { &*data.cast::<ConfigSpec>() }) != 0)
+    c_int::try_from(get(unsafe { &*data.cast::<ConfigSpec>() })).unwrap_or_default()
 }
 
-/// Takes a switch's value from the server.
-unsafe extern "C" fn write_switch(
+/// Takes the value of a switch, or the place of a word, from the server.
+unsafe extern "C" fn write_int(
     _name: *const c_char,
     value: c_int,
     data: *mut c_void,
     error: *mut *mut RedisModuleString,
 ) -> c_int {
     // SAFETY: as in `write`.
-    unsafe { set_if_free(&*data.cast::<ConfigSpec>(), i64::from(value != 0), error) }
+    unsafe { set_if_free(&*data.cast::<ConfigSpec>(), i64::from(value), error) }
 }
 
 /// Sets a value, unless it would change one that is fixed once the module is loaded.

@@ -15,7 +15,7 @@ use super::global::Module;
 use super::master_link;
 use super::user::User;
 use crate::commands::internal_error;
-use crate::config;
+use crate::config::{self, ErrorTraceback};
 use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::names;
@@ -450,6 +450,10 @@ impl Host for RedisHost {
         if self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0 {
             self.let_in_as_replica.set(true);
         }
+    }
+
+    fn wants_tracebacks(&self) -> bool {
+        config::error_traceback() != ErrorTraceback::No
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

@@ -115,6 +115,11 @@ impl Vm {
         outcome
     }
 
+    /// How the run that failed last came to its error, once.
+    pub fn take_traceback(&self) -> Option<String> {
+        self.state.shared().traceback.take()
+    }
+
     /// Gives a compiled script or a registered function up.
     pub fn release(&self, function: FunctionRef) {
         self.state.release(function);
@@ -182,16 +187,16 @@ fn install(state: &mut State, purpose: Purpose, dialect: Dialect) {
     state.with_stack(|stack| stack.pop(1));
 
     state.with_stack(|stack| {
-        stack.push_function(api::handler);
+        stack.push_function(api::handler_of_run);
         if purpose == Purpose::Functions {
             return;
         }
-        stack.push_copy(-1);
-        stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
+        stack.push_function(api::handler);
         if dialect.is(Hosts::Valkey) {
             stack.push_copy(-1);
             stack.set_field(LUA_GLOBALSINDEX, b"__server__err__handler");
         }
+        stack.set_field(LUA_GLOBALSINDEX, b"__redis__err__handler");
     });
     state.set_handler();
 

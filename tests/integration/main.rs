@@ -34,3 +34,4 @@ mod replication;
 mod stats;
 mod stream;
 mod takeover;
+mod tracebacks;

@@ -1,6 +1,14 @@
-//! The error handler of every run, also the global `__redis__err__handler`.
+//! The error handler of every run, and the global `__redis__err__handler`.
 
-use crate::vm::native::{Kind, NativeResult, Stack, error_value};
+use crate::vm::native::{Kind, NativeResult, Stack, error_value, traceback};
+
+/// The error handler of every run: what [`handler`] does, and a note of the way to the error.
+pub(crate) fn handler_of_run(stack: &mut Stack<'_>) -> NativeResult {
+    stack.set_top(1);
+    // The handler is the innermost function.
+    traceback::keep(stack, 1);
+    handler(stack)
+}
 
 /// Turns an error value into a table that says where it was raised.
 ///

@@ -20,5 +20,5 @@ mod spec;
 mod structure;
 mod version;
 
-pub(crate) use handler::handler;
+pub(crate) use handler::{handler, handler_of_run};
 pub use spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};

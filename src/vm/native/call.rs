@@ -2,6 +2,7 @@
 //!
 //! The hottest path of the module, so it works on the raw stack.
 
+use std::ffi::c_int;
 use std::slice;
 
 use smallvec::SmallVec;
@@ -48,6 +49,9 @@ register!(ERRORS: NO_BLOCK: ErrorSpec = ErrorSpec::stock(
     "`XREAD` or `XREADGROUP` is called with BLOCK on Redis before 7.4.",
 ));
 
+/// Arguments of a command that failed that stay on the stack.
+const TRACED: c_int = 32;
+
 /// Arguments of a command without an allocation in the common case.
 type Argv<'a> = SmallVec<[&'a [u8]; 12]>;
 
@@ -90,8 +94,10 @@ fn call(stack: &mut Stack<'_>) -> Reply {
     match execute(run, &argv) {
         Ok(reply) => {
             drop(argv);
-            stack.set_top(0);
-            let proto = reply.as_ref();
+            let proto: &[u8] = reply.as_ref();
+            // The command's name stays where it is, and the arguments of one that failed, which a traceback
+            // tells of.
+            stack.set_top(if proto.first() == Some(&b'-') { stack.top().min(TRACED) } else { 1 });
             if stack.is_result()
                 && run.state.resp.get() == RespVersion::Resp2
                 && pass::is_plain(proto, stack.shared().room(), || run.host.speaks_resp3())
@@ -112,7 +118,7 @@ fn call(stack: &mut Stack<'_>) -> Reply {
         }
         Err(error) => {
             drop(argv);
-            stack.set_top(0);
+            stack.set_top(stack.top().min(TRACED));
             error_value::push_reply(stack, &error);
             error_value::mark_counted(stack);
             Reply::Error

@@ -37,6 +37,25 @@ pub(super) unsafe fn push(l: *mut ffi::lua_State, function: NativeFn, data: c_in
     unsafe { ffi::lua_pushcclosure(l, entry, 1 + data) };
 }
 
+/// The function that the native function on top runs; `None` if there is another value on top.
+///
+/// # Safety
+/// `l` is a live state with a value on top and room for another one.
+pub(super) unsafe fn native_at_top(l: *mut ffi::lua_State) -> Option<*const ()> {
+    // SAFETY: a value is on top.
+    let function = unsafe { ffi::lua_tocfunction(l, -1) }? as *const ();
+    if function != entry as *const () {
+        return None;
+    }
+    // SAFETY: as above; a function of `push` has an upvalue.
+    unsafe { ffi::lua_getupvalue(l, -1, 1) };
+    // SAFETY: the upvalue is on top.
+    let native = unsafe { ffi::lua_touserdata(l, -1) };
+    // SAFETY: as above.
+    unsafe { ffi::lua_settop(l, -2) };
+    Some(native.cast_const().cast())
+}
+
 /// The C function behind every native function. Owns nothing, so a Lua error may jump over it.
 unsafe extern "C-unwind" fn entry(l: *mut ffi::lua_State) -> c_int {
     // SAFETY: Lua calls it with a live state.

@@ -10,6 +10,7 @@ use super::error_value;
 use super::memory::Shared;
 use super::stack::Stack;
 use super::sys;
+use super::traceback;
 use crate::resp::ErrorReply;
 use crate::vm::watch::End;
 
@@ -34,6 +35,9 @@ pub(super) unsafe extern "C" fn poll(l: *mut ffi::lua_State) -> c_int {
     if let Some(end) = &end {
         // SAFETY: the state is live, has room, and a native counts as on.
         let mut stack = unsafe { Stack::new(l, shared) };
+        if matches!(end, End::Placed(_)) {
+            traceback::keep(&mut stack, 0);
+        }
         push(&mut stack, end);
         // SAFETY: a value is on top.
         unsafe { sys::redlua_setdeath(l) };

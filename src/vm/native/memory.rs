@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     /// Registry references of what `cjson` keeps: the settings of the global one, and the metatable of
     /// arrays.
     pub(crate) json: Cell<[c_int; 2]>,
+    /// How the run that failed came to its error; see [`super::traceback`].
+    pub(crate) traceback: Cell<Option<String>>,
     /// Globals that exist by name though the host's own engine lacks them: name and registry reference.
     pub(crate) extras: RefCell<Vec<(&'static str, c_int)>>,
     run: Cell<Option<NonNull<RunContext<'static>>>>,
@@ -97,6 +99,7 @@ impl Shared {
             loading: RefCell::default(),
             settings_touched: Cell::new(false),
             json: Cell::default(),
+            traceback: Cell::default(),
             extras: RefCell::default(),
             run: Cell::new(None),
             ticker,

@@ -16,6 +16,7 @@ mod chunk;
 mod clock;
 mod entry;
 pub(crate) mod error_value;
+mod frames;
 mod from_lua;
 mod interrupt;
 mod invoke;
@@ -32,6 +33,7 @@ pub(crate) mod steps;
 mod sys;
 mod ticker;
 mod to_lua;
+pub(crate) mod traceback;
 mod view;
 
 pub(crate) use call::{redis_call, redis_pcall, with_arguments};
