@@ -1,8 +1,7 @@
 //! HELP of a container, from the declarations of its subcommands.
 
-use super::spec::COMMANDS;
+use super::spec::{COMMANDS, shown};
 use crate::dialect::{Dialect, Hosts};
-use crate::names;
 use crate::resp::ReplySink;
 
 /// Replies with the HELP of `container`, whose subcommands stock explains in this order.
@@ -18,7 +17,7 @@ pub(super) fn help(container: &str, order: &[&str], dialect: Dialect, reply: &mu
         (order.iter().position(|name| *name == own), own)
     });
 
-    let container = names::shown(container);
+    let container = shown(container);
     let title = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let about_help =
         if dialect.is(Hosts::Redis70) { "Prints this help." } else { "Print this help." };

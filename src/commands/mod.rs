@@ -7,6 +7,7 @@ mod figures;
 mod function;
 mod help;
 mod probe;
+mod profile;
 mod script;
 mod slowlog;
 mod spec;

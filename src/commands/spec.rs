@@ -234,6 +234,14 @@ impl CommandSpec {
     }
 }
 
+/// The name that texts give the declared command: as clients type it, which during a takeover is stock's, if
+/// stock has it.
+pub(super) fn shown(declared: &str) -> String {
+    let first = declared.split('|').next();
+    let is_stock = |it: &CommandSpec| Some(it.name) == first && it.replaces.is_some();
+    if COMMANDS.iter().any(is_stock) { names::shown(declared) } else { names::full(declared) }
+}
+
 register!(ERRORS: WRONG_USAGE: ErrorSpec = ErrorSpec::stock(
     "ERR",
     "unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
@@ -244,9 +252,9 @@ register!(ERRORS: WRONG_USAGE: ErrorSpec = ErrorSpec::stock(
 ///
 /// Stock: `networking.c` `addReplySubcommandSyntaxError`.
 pub(super) fn wrong_usage(container: &str, subcommand: &[u8], dialect: Dialect) -> ErrorReply {
-    let shown = subcommand.get(..128).unwrap_or(subcommand);
-    let container = names::shown(container);
-    ErrorReply::with(&WRONG_USAGE, dialect, &[shown, container.as_bytes()])
+    let start = subcommand.get(..128).unwrap_or(subcommand);
+    let container = shown(container);
+    ErrorReply::with(&WRONG_USAGE, dialect, &[start, container.as_bytes()])
 }
 
 register!(ERRORS: WRONG_ARITY: ErrorSpec = ErrorSpec::stock(
@@ -272,7 +280,7 @@ pub fn internal_error(dialect: Dialect) -> ErrorReply {
 ///
 /// Stock: `server.c` `processCommand`.
 pub fn no_permission(spec: &CommandSpec, user: &[u8], dialect: Dialect) -> ErrorReply {
-    let command = names::shown(spec.name).to_ascii_lowercase();
+    let command = shown(spec.name).to_ascii_lowercase();
     let details: &[&[u8]] = &[user, command.as_bytes()];
     // Redis 7.0 does not name the user.
     let first = usize::from(dialect.is(Hosts::Redis70));

@@ -73,7 +73,7 @@ fn line(
     suppressed: u64,
 ) -> Vec<u8> {
     let mut line = match run.name {
-        RunName::Script(_) | RunName::Named(_) => b"Script ".to_vec(),
+        RunName::Script(_) | RunName::Named(..) => b"Script ".to_vec(),
         RunName::Function(_) => b"Function ".to_vec(),
     };
     run.name.write_to(&mut line);

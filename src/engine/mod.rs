@@ -5,6 +5,7 @@ mod doctor;
 mod failures;
 mod functions;
 mod observe;
+mod profile;
 mod request;
 mod run;
 mod scripts;
@@ -12,7 +13,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use crate::vm::{BusyRun, RunKind};
+pub use crate::vm::{BusyRun, Profile, ProfileTarget, RunKind};
 pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
 pub use scripts::Kept;

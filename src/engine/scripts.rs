@@ -253,7 +253,7 @@ impl Found {
     #[inline]
     pub(super) fn run_name(&self) -> RunName<'_> {
         match &self.name {
-            Some(name) => RunName::Named(name),
+            Some(name) => RunName::Named(self.sha1, name),
             None => RunName::Script(self.sha1),
         }
     }

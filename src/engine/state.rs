@@ -87,7 +87,7 @@ pub struct Engine {
     /// Counts those VMs.
     pub(super) function_generation: Cell<u64>,
     random: Arc<Random>,
-    ticker: Arc<Ticker>,
+    pub(super) ticker: Arc<Ticker>,
     /// The run that keeps the server busy.
     pub(super) busy: BusySlot,
     /// What is kept of runs that ended.

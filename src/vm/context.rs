@@ -23,8 +23,8 @@ pub struct Inputs<'a> {
 pub enum RunName<'a> {
     /// A script, by its digest in hexadecimal.
     Script(Sha1),
-    /// A script that was given a name, by that.
-    Named(&'a [u8]),
+    /// A script that was given a name, by that; its digest comes first.
+    Named(Sha1, &'a [u8]),
     /// A function, by its name.
     Function(&'a [u8]),
 }
@@ -34,7 +34,7 @@ impl RunName<'_> {
     pub fn write_to(self, line: &mut Vec<u8>) {
         match self {
             Self::Script(digest) => line.extend_from_slice(&digest.to_hex()),
-            Self::Named(name) | Self::Function(name) => line.extend_from_slice(name),
+            Self::Named(_, name) | Self::Function(name) => line.extend_from_slice(name),
         }
     }
 }

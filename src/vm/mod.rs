@@ -7,6 +7,7 @@ mod libraries;
 mod machine;
 mod native;
 pub mod number;
+mod profile;
 pub(crate) mod random;
 mod sandbox;
 mod tally;
@@ -21,6 +22,7 @@ pub(crate) use native::steps;
 pub use native::{
     CompileError, FunctionRef, InvokeError, LoadError, Registered, Registration, Ticker, ticks,
 };
+pub use profile::{Profile, ProfileTarget, Profiler};
 pub use random::Random;
 pub use tally::Tally;
 pub use watch::{BusyRun, BusySlot, RunKind, Watch};

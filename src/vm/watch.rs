@@ -138,7 +138,7 @@ impl BusySlot {
 impl RunContext<'_> {
     fn kind(&self) -> RunKind {
         match self.name {
-            RunName::Script(_) | RunName::Named(_) => RunKind::Script,
+            RunName::Script(_) | RunName::Named(..) => RunKind::Script,
             RunName::Function(_) => RunKind::Function,
         }
     }

@@ -29,6 +29,7 @@ mod limits;
 mod maxmemory;
 mod memory_limit;
 mod persistence;
+mod profile;
 mod refusals;
 mod replication;
 mod stats;

@@ -8,6 +8,7 @@ use mlua::ffi;
 
 use super::error_value;
 use super::memory::Shared;
+use super::sample;
 use super::stack::Stack;
 use super::sys;
 use super::traceback;
@@ -22,6 +23,13 @@ pub(super) unsafe extern "C" fn poll(l: *mut ffi::lua_State) -> c_int {
     // SAFETY: the VM was made with what it shares as the allocator's data.
     let shared = unsafe { &*shared.cast::<Shared>() };
     shared.enter_native();
+    if shared.ticker().is_sampling() {
+        // SAFETY: the state is live, has room, and a native counts as on.
+        let mut stack = unsafe { Stack::new(l, shared) };
+        if catch_unwind(AssertUnwindSafe(|| sample::take_at_poll(&mut stack))).is_err() {
+            shared.poisoned.set(true);
+        }
+    }
     let verdict = catch_unwind(AssertUnwindSafe(|| {
         let run = shared.run()?;
         let end = run.look(shared.elapsed()?);

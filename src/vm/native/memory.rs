@@ -7,10 +7,14 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mlua::ffi;
+
 use super::load::Loading;
 use super::pool::{LARGEST, Pool};
+use super::sample;
 use super::shape::Shapes;
-use super::ticker::Ticker;
+use super::sys;
+use super::ticker::{Outer, Ticker};
 use crate::dialect::Dialect;
 use crate::vm::context::RunContext;
 use crate::vm::random::Random;
@@ -67,6 +71,8 @@ pub(crate) struct Shared {
     run: Cell<Option<NonNull<RunContext<'static>>>>,
     /// The thread that interrupts runs.
     ticker: Arc<Ticker>,
+    /// The VM's main thread, once there is a VM.
+    pub(super) main: Cell<*mut ffi::lua_State>,
     /// The VM's interrupt flag, once there is a VM.
     pub(super) flag: Cell<*mut c_int>,
 }
@@ -103,6 +109,7 @@ impl Shared {
             extras: RefCell::default(),
             run: Cell::new(None),
             ticker,
+            main: Cell::new(ptr::null_mut()),
             flag: Cell::new(ptr::null_mut()),
         }
     }
@@ -239,6 +246,12 @@ impl Shared {
         Some(unsafe { run.as_ref() })
     }
 
+    /// The thread that interrupts runs.
+    #[inline]
+    pub(super) fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
     /// How long the run that is on has been going on; `None` when nobody looked yet.
     pub(super) fn elapsed(&self) -> Option<Duration> {
         self.ticker.elapsed()
@@ -255,7 +268,20 @@ impl Shared {
         let previous = self.run.replace(Some(pointer));
         debug_assert!(previous.is_none(), "a run inside a run");
         let outer = self.ticker.begin(self.flag.get());
+        if outer.is_sampled() {
+            self.sample(true);
+        }
         RunGuard { shared: self, outer }
+    }
+
+    /// Has functions that end tell so, or not any more.
+    #[cold]
+    fn sample(&self, on: bool) {
+        if !on {
+            sample::take_at_end(self);
+        }
+        // SAFETY: the state lives as long as this.
+        unsafe { sys::redlua_sampling(self.main.get(), c_int::from(on)) };
     }
 }
 
@@ -278,11 +304,14 @@ impl Drop for NativeGuard<'_> {
 pub(crate) struct RunGuard<'a> {
     shared: &'a Shared,
     /// What the ticker wants back.
-    outer: *mut c_int,
+    outer: Outer,
 }
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
+        if self.outer.is_sampled() {
+            self.shared.sample(false);
+        }
         self.shared.ticker.end(self.outer);
         self.shared.run.set(None);
     }

@@ -25,6 +25,7 @@ mod memory;
 mod output;
 mod pass;
 mod pool;
+mod sample;
 mod shape;
 mod stack;
 mod state;

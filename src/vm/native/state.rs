@@ -63,6 +63,9 @@ impl State {
         assert!(!l.is_null(), "the allocator does not fail while a native is on");
         // SAFETY: the state is live.
         shared.flag.set(unsafe { sys::redlua_interruptflag(l) });
+        shared.main.set(l);
+        // SAFETY: as above.
+        unsafe { sys::redlua_setsample(l, Some(super::sample::sample)) };
         // SAFETY: as above.
         #[cfg(not(fuzzing))]
         unsafe {

@@ -67,6 +67,15 @@ unsafe extern "C-unwind" {
         l: *mut lua_State,
         poll: Option<unsafe extern "C" fn(*mut lua_State) -> c_int>,
     );
+    /// Sets what is told of functions that end while the interrupt flag is set; what it returns means nothing.
+    pub fn redlua_setsample(
+        l: *mut lua_State,
+        sample: Option<unsafe extern "C" fn(*mut lua_State) -> c_int>,
+    );
+    /// Has that be told of functions that end in this thread and in those it makes, or not any more.
+    pub fn redlua_sampling(l: *mut lua_State, on: c_int);
+    /// Whether the poll that is on stands before a call: the innermost function has not begun.
+    pub fn redlua_isentering(l: *mut lua_State) -> c_int;
     /// The interrupt flag of the VM; the VM clears it.
     pub fn redlua_interruptflag(l: *mut lua_State) -> *mut c_int;
     /// Pops a value, which becomes the error of a run that the poll function ends.

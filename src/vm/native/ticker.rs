@@ -2,14 +2,19 @@
 //!
 //! It ticks while there are runs, and sets the interrupt flag of the VM whose run it meets twice. A run that is
 //! over within a tick pays two stores for it.
+//!
+//! While a profile is on, it also counts a sample about every millisecond in which it meets a run.
 
 use std::ffi::c_int;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
+
+use crate::vm::profile::{ProfileTarget, Profiler};
 
 /// How often a run that goes on is interrupted; no limit of time is finer than that.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -18,9 +23,18 @@ const PATIENCE: u32 = 100;
 /// How long it waits at most: a run may begin in the very moment in which it lies down.
 const NAP: Duration = Duration::from_secs(1);
 
+/// The mean time between two samples, in microseconds.
+const BETWEEN_SAMPLES: u64 = 1000;
+
+/// The thread waits to be woken.
+const SLEEPS: u8 = 1;
+/// A profile is on.
+const SAMPLES: u8 = 1 << 1;
+
 /// The ticking thread of an engine; it ends with the value.
 pub struct Ticker {
     beat: Arc<Beat>,
+    profiler: Profiler,
     thread: Thread,
     handle: Option<JoinHandle<()>>,
 }
@@ -37,8 +51,10 @@ struct Beat {
     seen: AtomicU64,
     seen_at: AtomicU64,
     epoch: Instant,
-    /// The thread waits to be woken.
-    sleeps: AtomicBool,
+    /// [`SLEEPS`] and [`SAMPLES`]: what a run that begins has to mind, in one look.
+    attention: AtomicU8,
+    /// Samples that are due in the run that is on.
+    samples: AtomicU64,
     /// The thread is to end.
     ends: AtomicBool,
 }
@@ -56,45 +72,87 @@ impl Ticker {
             seen: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
             epoch: Instant::now(),
-            sleeps: AtomicBool::new(false),
+            attention: AtomicU8::new(0),
+            samples: AtomicU64::new(0),
             ends: AtomicBool::new(false),
         });
         let ticking = Arc::clone(&beat);
         let handle = thread::Builder::new()
             .name("redlua-ticker".to_owned())
             .spawn(move || ticking.tick())?;
-        Ok(Self { beat, thread: handle.thread().clone(), handle: Some(handle) })
+        let thread = handle.thread().clone();
+        Ok(Self { beat, profiler: Profiler::default(), thread, handle: Some(handle) })
     }
 
-    /// A run begins in the VM with this interrupt flag. Gives the flag of the run within which it begins, or
-    /// null, for [`Ticker::end`].
+    /// A run begins in the VM with this interrupt flag. What it gives is for [`Ticker::end`].
     #[inline]
-    pub(super) fn begin(&self, flag: *mut c_int) -> *mut c_int {
+    pub(super) fn begin(&self, flag: *mut c_int) -> Outer {
         let beat = &*self.beat;
         // Only this thread writes the number and the flag.
         let outer = beat.flag.load(Ordering::Relaxed);
         beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         beat.flag.store(flag, Ordering::Release);
-        if beat.sleeps.load(Ordering::Relaxed) {
-            self.wake();
+        if beat.attention.load(Ordering::Relaxed) != 0 {
+            return self.attend(outer);
         }
-        outer
+        Outer(outer)
     }
 
     #[cold]
-    fn wake(&self) {
-        self.beat.sleeps.store(false, Ordering::Relaxed);
-        self.thread.unpark();
+    fn attend(&self, outer: *mut c_int) -> Outer {
+        let attention = self.beat.attention.fetch_and(!SLEEPS, Ordering::Relaxed);
+        if attention & SLEEPS != 0 {
+            self.thread.unpark();
+        }
+        if attention & SAMPLES == 0 {
+            return Outer(outer);
+        }
+        // What came between two runs is of neither.
+        self.beat.samples.store(0, Ordering::Relaxed);
+        Outer(outer.map_addr(|address| address | Outer::SAMPLED))
     }
 
     /// The run that began last ended, and the one around it goes on, whose time begins anew.
     #[inline]
-    pub(super) fn end(&self, outer: *mut c_int) {
+    pub(super) fn end(&self, outer: Outer) {
         let beat = &*self.beat;
+        let outer = outer.flag();
         beat.flag.store(outer, Ordering::Release);
         if !outer.is_null() {
             beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
+    }
+
+    /// What the profile is kept in.
+    pub fn profiler(&self) -> &Profiler {
+        &self.profiler
+    }
+
+    /// Begins a profile; false, and nothing is done, if one is on.
+    pub fn begin_profile(&self, target: ProfileTarget) -> bool {
+        let is_begun = self.profiler.begin(target);
+        if is_begun {
+            self.beat.samples.store(0, Ordering::Relaxed);
+            self.beat.attention.fetch_or(SAMPLES, Ordering::Relaxed);
+            self.thread.unpark();
+        }
+        is_begun
+    }
+
+    /// Ends the profile; false if none is on.
+    pub fn end_profile(&self) -> bool {
+        self.beat.attention.fetch_and(!SAMPLES, Ordering::Relaxed);
+        self.profiler.end()
+    }
+
+    /// Whether a profile is on.
+    pub(super) fn is_sampling(&self) -> bool {
+        self.beat.attention.load(Ordering::Relaxed) & SAMPLES != 0
+    }
+
+    /// The samples that are due, once.
+    pub(super) fn take_samples(&self) -> u64 {
+        self.beat.samples.swap(0, Ordering::Relaxed)
     }
 
     /// How long the run that is on has been going on, as far as the thread saw, which is up to a tick less
@@ -109,6 +167,26 @@ impl Ticker {
     /// Waits until the thread does not write to the flag of a VM whose run ended.
     pub(super) fn let_go(&self) {
         drop(self.beat.writing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// What a run has to give back at its end: the interrupt flag of the run within which it began, or null; and
+/// whether samples are taken of it.
+#[derive(Clone, Copy)]
+pub(super) struct Outer(*mut c_int);
+
+impl Outer {
+    /// The bit of the address that says so: a flag lies at an even one.
+    const SAMPLED: usize = 1;
+
+    #[inline]
+    pub(super) fn is_sampled(self) -> bool {
+        self.0.addr() & Self::SAMPLED != 0
+    }
+
+    #[inline]
+    fn flag(self) -> *mut c_int {
+        self.0.map_addr(|address| address & !Self::SAMPLED)
     }
 }
 
@@ -128,14 +206,25 @@ impl Beat {
         leave_signals_to_others();
         let mut idle = 0;
         let mut last = 0;
+        let mut ticked = Instant::now();
+        let chance = RandomState::new();
         while !self.ends.load(Ordering::Relaxed) {
             let run = self.run.load(Ordering::Relaxed);
             idle = if run == last && !self.is_running() { idle + 1 } else { 0 };
             last = run;
-            if idle > PATIENCE {
-                self.sleeps.store(true, Ordering::Relaxed);
+            if self.attention.load(Ordering::Relaxed) & SAMPLES != 0 {
+                self.sample();
+                if ticked.elapsed() >= TICK {
+                    ticked = Instant::now();
+                    self.interrupt();
+                }
+                // Never in step with what the server or its clients do again and again.
+                let chance = chance.hash_one(ticked.elapsed()) % BETWEEN_SAMPLES;
+                thread::park_timeout(Duration::from_micros(BETWEEN_SAMPLES / 2 + chance));
+            } else if idle > PATIENCE {
+                self.attention.fetch_or(SLEEPS, Ordering::Relaxed);
                 thread::park_timeout(NAP);
-                self.sleeps.store(false, Ordering::Relaxed);
+                self.attention.fetch_and(!SLEEPS, Ordering::Relaxed);
             } else {
                 self.interrupt();
                 thread::park_timeout(TICK);
@@ -145,6 +234,17 @@ impl Beat {
 
     fn is_running(&self) -> bool {
         !self.flag.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Counts a sample if a run is on, and has it look up.
+    fn sample(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let flag = self.flag.load(Ordering::Acquire);
+        if !flag.is_null() {
+            self.samples.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: as in `interrupt`.
+            unsafe { flag.write_volatile(1) };
+        }
     }
 
     /// Sets the flag of the run that is on if it was on a tick ago.
@@ -196,7 +296,7 @@ mod tests {
             thread::yield_now();
         }
         assert!(ticker.elapsed().is_some_and(|elapsed| elapsed <= begun.elapsed()));
-        ticker.end(ptr::null_mut());
+        ticker.end(Outer(ptr::null_mut()));
         ticker.let_go();
         // SAFETY: as above.
         unsafe { flag.write_volatile(0) };
@@ -210,7 +310,7 @@ mod tests {
     fn a_sleeping_ticker_is_woken_by_a_run() {
         let ticker = Ticker::start().unwrap();
         let begun = Instant::now();
-        while !ticker.beat.sleeps.load(Ordering::Relaxed) {
+        while ticker.beat.attention.load(Ordering::Relaxed) & SLEEPS == 0 {
             assert!(begun.elapsed() < Duration::from_secs(20), "it never sleeps");
             thread::yield_now();
         }
@@ -222,7 +322,32 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(20), "never interrupted");
             thread::yield_now();
         }
-        ticker.end(ptr::null_mut());
+        ticker.end(Outer(ptr::null_mut()));
         ticker.let_go();
+    }
+
+    #[test]
+    fn a_profile_counts_in_runs_only_and_wakes_the_thread() {
+        let ticker = Ticker::start().unwrap();
+        let mut flag: c_int = 0;
+        let flag = &raw mut flag;
+        assert!(!ticker.begin(flag).is_sampled());
+        ticker.end(Outer(ptr::null_mut()));
+        assert!(ticker.begin_profile(ProfileTarget::All));
+        ticker.beat.sample();
+        assert_eq!(ticker.take_samples(), 0, "no run is on");
+        let outer = ticker.begin(flag);
+        assert!(outer.is_sampled() && outer.flag().is_null());
+        let begun = Instant::now();
+        while ticker.take_samples() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never counted");
+            thread::yield_now();
+        }
+        ticker.end(outer);
+        ticker.let_go();
+        ticker.take_samples();
+        ticker.beat.sample();
+        assert_eq!(ticker.take_samples(), 0, "the run has ended");
+        assert!(ticker.end_profile() && !ticker.end_profile() && !ticker.is_sampling());
     }
 }

@@ -375,16 +375,16 @@ LUA_API int redlua_isresult (lua_State *L) {
 ** Interrupts
 */
 
-/* Calls the poll function as a hook is called: with room on the stack, not
-   within itself, and with the stack put back after it. */
-static int poll (lua_State *L) {
+/* Calls a function of the host as a hook is called: with room on the stack,
+   not within itself, and with the stack put back after it. */
+static int callhost (lua_State *L, redlua_Poll f) {
   ptrdiff_t top = savestack(L, L->top);
   ptrdiff_t ci_top = savestack(L, L->ci->top);
   int end;
   luaD_checkstack(L, LUA_MINSTACK);
   L->ci->top = L->top + LUA_MINSTACK;
   L->allowhook = 0;
-  end = (*G(L)->poll)(L);
+  end = (*f)(L);
   L->allowhook = 1;
   L->ci->top = restorestack(L, ci_top);
   L->top = restorestack(L, top);
@@ -405,7 +405,7 @@ LUA_API int redlua_pollend (lua_State *L) {
   if (!L->allowhook) return 0;  /* a finalizer, a hook or the poll itself */
   if (!g->dying) {
     g->interrupt = 0;  /* before the poll, which must not miss a new request */
-    if (g->poll == NULL || !poll(L)) return 0;
+    if (g->poll == NULL || !callhost(L, g->poll)) return 0;
     if (!g->dying) startdying(L, LUA_ERRRUN);
   }
   return g->dying;
@@ -415,6 +415,38 @@ LUA_API int redlua_pollend (lua_State *L) {
 void redluaD_interrupt (lua_State *L) {
   int status = redlua_pollend(L);
   if (status != 0) luaD_throw(L, status);
+}
+
+
+void redluaD_interruptcall (lua_State *L) {
+  int status;
+  G(L)->entering = 1;
+  status = redlua_pollend(L);
+  G(L)->entering = 0;
+  if (status != 0) luaD_throw(L, status);
+}
+
+
+void redluaD_sample (lua_State *L) {
+  global_State *g = G(L);
+  if (g->sample != NULL && L->allowhook && !g->dying)
+    callhost(L, g->sample);
+}
+
+
+LUA_API void redlua_setsample (lua_State *L, redlua_Sample f) {
+  G(L)->sample = f;
+}
+
+
+LUA_API void redlua_sampling (lua_State *L, int on) {
+  if (on) L->hookmask |= REDLUA_MASKSAMPLE;
+  else L->hookmask &= cast_byte(~REDLUA_MASKSAMPLE);
+}
+
+
+LUA_API int redlua_isentering (lua_State *L) {
+  return G(L)->entering;
 }
 
 
@@ -467,6 +499,7 @@ LUA_API void redlua_revive (lua_State *L) {
   global_State *g = G(L);
   g->dying = 0;
   g->interrupt = 0;
+  g->entering = 0;
   setnilvalue(&g->death);
 }
 

@@ -212,6 +212,21 @@ LUA_API void redlua_check (lua_State *L);
    function raises anything once nothing of it is left. */
 LUA_API int redlua_pollend (lua_State *L);
 
+/* Is told of a function that ends while the interrupt flag is set; the result
+   means nothing. It may use the stack of `L`, which is put back as it was. */
+typedef int (*redlua_Sample) (lua_State *L);
+
+/* Sets the sample function of the VM. */
+LUA_API void redlua_setsample (lua_State *L, redlua_Sample sample);
+
+/* Has the sample function told of functions that end in this thread and in
+   those it makes from now on, or not any more. */
+LUA_API void redlua_sampling (lua_State *L, int on);
+
+/* Whether the poll that is on stands before a call: the innermost function has
+   not begun. */
+LUA_API int redlua_isentering (lua_State *L);
+
 /* Makes the VM of a dead run usable again and forgets the value of
    `redlua_setdeath`. */
 LUA_API void redlua_revive (lua_State *L);

@@ -35,6 +35,17 @@ LUAI_FUNC l_cold void redluaD_interrupt (lua_State *L);
 #define redluaD_check(L) \
   (l_unlikely(G(L)->interrupt) ? redluaD_interrupt(L) : (void)0)
 
+/* The same before a function begins whose frame is on the stack already. */
+LUAI_FUNC l_cold void redluaD_interruptcall (lua_State *L);
+
+/* The bit of a thread's hook mask that has its functions sampled when they end
+   while the interrupt flag is set; Lua's own bits are the lower ones. */
+#define REDLUA_MASKSAMPLE	(1 << 7)
+
+/* Has the host take a sample of a function that ends. Does not raise but for
+   want of memory, and may move the stack. */
+LUAI_FUNC l_cold void redluaD_sample (lua_State *L);
+
 /* The status that an error of status `errcode` is raised with. */
 LUAI_FUNC int redluaD_status (lua_State *L, int errcode);
 
