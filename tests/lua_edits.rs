@@ -6,7 +6,7 @@
 use redlua as _;
 
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -29,6 +29,12 @@ mod api {
             state: *mut lua_State,
             poll: unsafe extern "C-unwind" fn(*mut lua_State) -> c_int,
         );
+        pub fn redlua_setsample(
+            state: *mut lua_State,
+            sample: unsafe extern "C-unwind" fn(*mut lua_State) -> c_int,
+        );
+        pub fn redlua_sampling(state: *mut lua_State, on: c_int);
+        pub fn redlua_isentering(state: *mut lua_State) -> c_int;
         pub fn redlua_interruptflag(state: *mut lua_State) -> *mut c_int;
         pub fn redlua_setdeath(state: *mut lua_State);
         pub fn redlua_die(state: *mut lua_State) -> c_int;
@@ -694,6 +700,64 @@ fn host_functions_poll_too() {
     vm.register(c"spin", spin);
     vm.poll_until(Some(100));
     assert_eq!(vm.run("pcall(spin)"), Err(killed()));
+}
+
+/// Without the edit nothing tells of functions that end, and a poll does not know what it stands before.
+#[test]
+fn functions_that_end_are_told_of_while_the_flag_is_set() {
+    thread_local! {
+        static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+    fn note(state: *mut lua_State, what: &str) {
+        // SAFETY: an all-zero record is what `lua_getstack` fills.
+        let mut record: ffi::lua_Debug = unsafe { std::mem::zeroed() };
+        // SAFETY: a function is on.
+        unsafe { ffi::lua_getstack(state, 0, &raw mut record) };
+        // SAFETY: the record was just filled.
+        unsafe { ffi::lua_getinfo(state, c"n".as_ptr(), &raw mut record) };
+        // SAFETY: the functions of the case have names.
+        let name = unsafe { CStr::from_ptr(record.name) };
+        NOTES.with_borrow_mut(|notes| notes.push(format!("{what} {}", name.to_string_lossy())));
+        // SAFETY: the state is alive. A stack that moves shows whoever still points into the old one.
+        unsafe { ffi::lua_checkstack(state, 1000) };
+    }
+    unsafe extern "C-unwind" fn ended(state: *mut lua_State) -> c_int {
+        note(state, "end of");
+        0
+    }
+    unsafe extern "C-unwind" fn asked(state: *mut lua_State) -> c_int {
+        // SAFETY: the state is alive.
+        let is_entering = unsafe { api::redlua_isentering(state) } != 0;
+        note(state, if is_entering { "before" } else { "in" });
+        0
+    }
+    unsafe extern "C-unwind" fn ask(state: *mut lua_State) -> c_int {
+        // SAFETY: the state is alive.
+        unsafe { api::redlua_interruptflag(state).write_volatile(1) };
+        0
+    }
+    let vm = Vm::new();
+    vm.register(c"ask", ask);
+    // SAFETY: the state is alive.
+    unsafe { api::redlua_setpoll(vm.state, asked) };
+    // SAFETY: as above.
+    unsafe { api::redlua_setsample(vm.state, ended) };
+    let call =
+        "local function give(x) ask() return x, x end local a, b = give(7) return a + b + #type(a)";
+    let lua = "local function spin(x) x() for i = 1, 2 do end end spin(ask)";
+    let thread = "coroutine.wrap(function() ask() type(1) end)()";
+    let notes = |source: &str, on| {
+        // SAFETY: the state is alive.
+        unsafe { api::redlua_sampling(vm.state, on) };
+        vm.run(source).unwrap_or_else(|failure| panic!("{source}: {failure:?}"));
+        NOTES.take()
+    };
+    assert_eq!(notes(call, 1), ["end of ask", "end of give", "before type"]);
+    assert_eq!(vm.eval(call), "20");
+    NOTES.take();
+    assert_eq!(notes(lua, 1), ["end of x", "in spin"]);
+    assert_eq!(notes(thread, 1), ["end of ask", "before type"]);
+    assert_eq!(notes(call, 0), ["before type"]);
 }
 
 /// Without the edits `pairs` visits keys in another order: strings over 31 bytes hash differently,
