@@ -162,10 +162,11 @@ impl Profiler {
     }
 }
 
-/// Writes the name of a run in full.
+/// Writes the name of a run in full; the code of a library that is loaded has none.
 fn write_name(name: RunName<'_>, text: &mut String) {
     let _ = match name {
         RunName::Script(sha1) => write!(text, "{sha1}"),
+        RunName::Function(b"") => write!(text, "[load]"),
         RunName::Named(_, name) | RunName::Function(name) => {
             write!(text, "{}", name.escape_ascii())
         }
