@@ -171,6 +171,8 @@ pub struct CommandSpec {
     pub complexity: &'static str,
     /// The version of the server whose command it follows.
     pub since: &'static str,
+    /// What changed since then: the version, and what it brought.
+    pub history: &'static [(&'static str, &'static str)],
     /// Number of arguments with the name, subcommand included; negative: at least that many.
     pub arity: i32,
     /// Its flags.
@@ -202,6 +204,7 @@ impl CommandSpec {
         summary: "",
         complexity: "",
         since: "",
+        history: &[],
         arity: 0,
         flags: CommandFlags::empty(),
         flags_on: &[],

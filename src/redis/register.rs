@@ -99,12 +99,13 @@ fn describe(ctx: *mut RedisModuleCtx, spec: &'static CommandSpec) -> Result<(), 
     let mut key_specs = key_specs(spec.keys);
     let mut texts = Vec::new();
     let mut args = arguments(spec.args, &mut texts);
+    let mut history = history(spec.history, &mut texts);
     let info = raw::RedisModuleCommandInfo {
         version: &raw const LAYOUT,
         summary: summary.as_ptr(),
         complexity: complexity.as_ptr(),
         since: since.as_ptr(),
-        history: ptr::null_mut(),
+        history: if spec.history.is_empty() { ptr::null_mut() } else { history.as_mut_ptr() },
         tips: if spec.tips.is_empty() { ptr::null() } else { tips.as_ptr() },
         arity: spec.arity,
         key_specs: key_specs.as_mut_ptr(),
@@ -152,6 +153,31 @@ fn key_specs(keys: Keys) -> Vec<raw::RedisModuleCommandKeySpec> {
     vec![spec, end]
 }
 
+/// What changed in a command, ended by an empty entry; `texts` keeps what the entries point to.
+fn history(
+    changes: &[(&str, &str)],
+    texts: &mut Vec<Kept>,
+) -> Vec<raw::RedisModuleCommandHistoryEntry> {
+    let mut keep = |text: &str| keep(text, texts);
+    let mut list: Vec<_> = changes
+        .iter()
+        .map(|(since, changes)| raw::RedisModuleCommandHistoryEntry {
+            since: keep(since),
+            changes: keep(changes),
+        })
+        .collect();
+    list.push(raw::RedisModuleCommandHistoryEntry { since: ptr::null(), changes: ptr::null() });
+    list
+}
+
+/// A C string of `text`, which `texts` keeps.
+fn keep(text: &str, texts: &mut Vec<Kept>) -> *const c_char {
+    let text = c_string(text);
+    let pointer = text.as_ptr();
+    texts.push(Kept::Text(text));
+    pointer
+}
+
 /// The arguments of a command, ended by an empty one; `texts` keeps what they point to.
 fn arguments(args: &[Arg], texts: &mut Vec<Kept>) -> Vec<raw::RedisModuleCommandArg> {
     let mut list: Vec<_> = args.iter().map(|arg| argument(arg, texts)).collect();
@@ -169,12 +195,7 @@ enum Kept {
 fn argument(arg: &Arg, texts: &mut Vec<Kept>) -> raw::RedisModuleCommandArg {
     // SAFETY: all fields may be zero.
     let mut entry: raw::RedisModuleCommandArg = unsafe { std::mem::zeroed() };
-    let mut keep = |text: &str| -> *const c_char {
-        let text = c_string(text);
-        let pointer = text.as_ptr();
-        texts.push(Kept::Text(text));
-        pointer
-    };
+    let mut keep = |text: &str| keep(text, texts);
     entry.name = keep(arg.name);
     entry.key_spec_index = -1;
     if let Some(since) = arg.since {

@@ -11,6 +11,7 @@ mod busy;
 mod cache;
 mod clients;
 mod cluster;
+mod command_docs;
 mod commands;
 mod connections;
 mod debug;

@@ -13,6 +13,7 @@ register!(COMMANDS: FLUSH: CommandSpec = CommandSpec {
     summary: "Remove all the scripts from the script cache.",
     complexity: "O(N) with N being the number of scripts in cache",
     since: "2.6.0",
+    history: &[("6.2.0", "Added the `ASYNC` and `SYNC` flushing mode modifiers.")],
     arity: -2,
     flags: CommandFlags::DENY_SCRIPT,
     flags_on: &[(Hosts::Valkey91, CommandFlags::ALLOW_STALE)],
