@@ -3,6 +3,8 @@
 //! The pages are golden files: the test renders and compares them; `cargo xtask reference` sets
 //! `UPDATE_REFERENCE` and rewrites them.
 
+mod definitions;
+
 use std::ffi::CStr;
 use std::fmt::Write;
 use std::path::Path;
@@ -13,7 +15,7 @@ use crate::dialect::Hosts;
 use crate::resp::{ERRORS, Origin};
 use crate::script::flags::SCRIPT_FLAGS;
 use crate::script::limits::LIMITS;
-use crate::vm::api::{ApiContexts, LUA_API, Member};
+use crate::vm::api::{ApiContexts, ApiSpec, LUA_API, Member};
 
 const NOTE: &str = "<!-- Generated from the declarations by `cargo xtask reference`. -->\n\n";
 
@@ -67,18 +69,27 @@ fn word(arg: &Arg) -> String {
     }
 }
 
+/// The tables of the Lua API.
+const TABLES: [&str; 8] = ["redis", "server", "math", "os", "cjson", "cmsgpack", "struct", "bit"];
+
+/// The members of a table, functions first.
+fn members(table: &str) -> Vec<&'static ApiSpec> {
+    // Tests have a member of their own.
+    let is_it = |spec: &&ApiSpec| spec.table == table && spec.name != "panic";
+    let mut members: Vec<_> = LUA_API.iter().filter(is_it).collect();
+    members.sort_by_key(|spec| (!matches!(spec.member, Member::Function(_)), spec.name));
+    members
+}
+
 fn lua_api() -> String {
     let mut page = format!("{NOTE}# Lua API\n\n");
     page.push_str(
         "What scripts see beyond Lua 5.1's own base, string, table, math and coroutine libraries.\n\
-         Every member of `redis` is also a member of `server`.\n",
+         Every member of `redis` is also a member of `server`. For editors, [redis.lua](redis.lua) says the same.\n",
     );
-    for table in ["redis", "server", "math", "os", "cjson", "cmsgpack", "struct", "bit"] {
+    for table in TABLES {
         let _ = writeln!(page, "\n## {table}\n\n| member | what it does | where |\n|---|---|---|");
-        let mut members: Vec<_> = LUA_API.iter().filter(|spec| spec.table == table).collect();
-        members.retain(|spec| spec.name != "panic");
-        members.sort_by_key(|spec| (!matches!(spec.member, Member::Function(_)), spec.name));
-        for spec in members {
+        for spec in members(table) {
             let signature = spec.signature.replace('|', "\\|");
             let place = place(spec.contexts);
             let _ = writeln!(page, "| `{signature}` | {} | {place} |", spec.summary);
@@ -234,6 +245,7 @@ fn pages_are_current() {
         ("lua-api.md", lua_api()),
         ("configuration.md", configuration()),
         ("errors.md", errors()),
+        ("redis.lua", definitions::page()),
     ];
     for (name, page) in pages {
         let path = folder.join(name);

@@ -10,7 +10,7 @@ use crate::vm::native::{NativeResult, Raised, Stack, error_value, with_arguments
 register!(LUA_API: ACL_CHECK_CMD: ApiSpec = ApiSpec {
     table: "redis",
     name: "acl_check_cmd",
-    signature: "redis.acl_check_cmd(command [, arg ...])",
+    signature: "redis.acl_check_cmd(command: string, ...: string|number): boolean",
     summary: "Returns whether the caller's user may run the command on these keys and channels.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(acl_check_cmd)),

@@ -7,7 +7,7 @@ use crate::vm::native::{Kind, NativeResult, Raised, Stack};
 register!(LUA_API: TOBIT: ApiSpec = ApiSpec {
     table: "bit",
     name: "tobit",
-    signature: "bit.tobit(number)",
+    signature: "bit.tobit(number: number): integer",
     summary: "Returns the low 32 bits of a number as a signed integer.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, |bits| bits))),
@@ -15,7 +15,7 @@ register!(LUA_API: TOBIT: ApiSpec = ApiSpec {
 register!(LUA_API: BNOT: ApiSpec = ApiSpec {
     table: "bit",
     name: "bnot",
-    signature: "bit.bnot(number)",
+    signature: "bit.bnot(number: number): integer",
     summary: "Returns the complement of a number's bits.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, |bits| !bits))),
@@ -23,7 +23,7 @@ register!(LUA_API: BNOT: ApiSpec = ApiSpec {
 register!(LUA_API: BAND: ApiSpec = ApiSpec {
     table: "bit",
     name: "band",
-    signature: "bit.band(number, ...)",
+    signature: "bit.band(number: number, ...: number): integer",
     summary: "Returns the bits that all numbers have.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left & right))),
@@ -31,7 +31,7 @@ register!(LUA_API: BAND: ApiSpec = ApiSpec {
 register!(LUA_API: BOR: ApiSpec = ApiSpec {
     table: "bit",
     name: "bor",
-    signature: "bit.bor(number, ...)",
+    signature: "bit.bor(number: number, ...: number): integer",
     summary: "Returns the bits that any of the numbers has.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left | right))),
@@ -39,7 +39,7 @@ register!(LUA_API: BOR: ApiSpec = ApiSpec {
 register!(LUA_API: BXOR: ApiSpec = ApiSpec {
     table: "bit",
     name: "bxor",
-    signature: "bit.bxor(number, ...)",
+    signature: "bit.bxor(number: number, ...: number): integer",
     summary: "Returns the bits that an odd count of the numbers has.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| combine(stack, |left, right| left ^ right))),
@@ -47,7 +47,7 @@ register!(LUA_API: BXOR: ApiSpec = ApiSpec {
 register!(LUA_API: LSHIFT: ApiSpec = ApiSpec {
     table: "bit",
     name: "lshift",
-    signature: "bit.lshift(number, count)",
+    signature: "bit.lshift(number: number, count: number): integer",
     summary: "Shifts bits to the left, by a count modulo 32.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::wrapping_shl))),
@@ -55,7 +55,7 @@ register!(LUA_API: LSHIFT: ApiSpec = ApiSpec {
 register!(LUA_API: RSHIFT: ApiSpec = ApiSpec {
     table: "bit",
     name: "rshift",
-    signature: "bit.rshift(number, count)",
+    signature: "bit.rshift(number: number, count: number): integer",
     summary: "Shifts bits to the right, by a count modulo 32, and zeros in.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::wrapping_shr))),
@@ -63,7 +63,7 @@ register!(LUA_API: RSHIFT: ApiSpec = ApiSpec {
 register!(LUA_API: ARSHIFT: ApiSpec = ApiSpec {
     table: "bit",
     name: "arshift",
-    signature: "bit.arshift(number, count)",
+    signature: "bit.arshift(number: number, count: number): integer",
     summary: "Shifts bits to the right, by a count modulo 32, and copies of the highest bit in.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| {
@@ -73,7 +73,7 @@ register!(LUA_API: ARSHIFT: ApiSpec = ApiSpec {
 register!(LUA_API: ROL: ApiSpec = ApiSpec {
     table: "bit",
     name: "rol",
-    signature: "bit.rol(number, count)",
+    signature: "bit.rol(number: number, count: number): integer",
     summary: "Rotates bits to the left, by a count modulo 32.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::rotate_left))),
@@ -81,7 +81,7 @@ register!(LUA_API: ROL: ApiSpec = ApiSpec {
 register!(LUA_API: ROR: ApiSpec = ApiSpec {
     table: "bit",
     name: "ror",
-    signature: "bit.ror(number, count)",
+    signature: "bit.ror(number: number, count: number): integer",
     summary: "Rotates bits to the right, by a count modulo 32.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| shift(stack, u32::rotate_right))),
@@ -89,7 +89,7 @@ register!(LUA_API: ROR: ApiSpec = ApiSpec {
 register!(LUA_API: BSWAP: ApiSpec = ApiSpec {
     table: "bit",
     name: "bswap",
-    signature: "bit.bswap(number)",
+    signature: "bit.bswap(number: number): integer",
     summary: "Returns the four bytes of a number in reverse.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(|stack| unary(stack, u32::swap_bytes))),
@@ -97,7 +97,7 @@ register!(LUA_API: BSWAP: ApiSpec = ApiSpec {
 register!(LUA_API: TOHEX: ApiSpec = ApiSpec {
     table: "bit",
     name: "tohex",
-    signature: "bit.tohex(number [, digits])",
+    signature: "bit.tohex(number: number, digits?: integer): string",
     summary: "Returns the low bits in hexadecimal, 8 digits unless told; in capitals if told below zero.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(tohex)),

@@ -7,7 +7,7 @@ use crate::vm::native::{redis_call, redis_pcall};
 register!(LUA_API: CALL: ApiSpec = ApiSpec {
     table: "redis",
     name: "call",
-    signature: "redis.call(command [, arg ...])",
+    signature: "redis.call(command: string, ...: string|number): any",
     summary: "Runs a command and returns its reply; an error reply is raised as a Lua error.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(redis_call)),
@@ -15,7 +15,7 @@ register!(LUA_API: CALL: ApiSpec = ApiSpec {
 register!(LUA_API: PCALL: ApiSpec = ApiSpec {
     table: "redis",
     name: "pcall",
-    signature: "redis.pcall(command [, arg ...])",
+    signature: "redis.pcall(command: string, ...: string|number): any",
     summary: "Runs a command and returns its reply; an error reply is returned as a table with the field err.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(redis_pcall)),

@@ -18,7 +18,7 @@ const BEYOND: ApiContexts = ApiContexts::RUN.union(ApiContexts::BEYOND_STOCK);
 register!(LUA_API: ENCODE: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode",
-    signature: "cjson.encode(value)",
+    signature: "cjson.encode(value: any): string",
     summary: "Returns a value as JSON text.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode)),
@@ -26,7 +26,7 @@ register!(LUA_API: ENCODE: ApiSpec = ApiSpec {
 register!(LUA_API: DECODE: ApiSpec = ApiSpec {
     table: "cjson",
     name: "decode",
-    signature: "cjson.decode(text)",
+    signature: "cjson.decode(text: string|number): any",
     summary: "Returns the value that a JSON text stands for.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode)),
@@ -34,7 +34,7 @@ register!(LUA_API: DECODE: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_SPARSE_ARRAY: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_sparse_array",
-    signature: "cjson.encode_sparse_array([convert [, ratio [, safe]]])",
+    signature: "cjson.encode_sparse_array(convert?: boolean, ratio?: integer, safe?: integer): boolean, integer, integer",
     summary: "Sets and returns what becomes of lists with gaps: from item `safe` on, one that spans more \
         than `ratio` times its items is an error, or an object if `convert`.",
     contexts: ApiContexts::RUN,
@@ -43,7 +43,7 @@ register!(LUA_API: ENCODE_SPARSE_ARRAY: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_MAX_DEPTH: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_max_depth",
-    signature: "cjson.encode_max_depth([depth])",
+    signature: "cjson.encode_max_depth(depth?: integer): integer",
     summary: "Sets and returns how deep tables may be nested to be encoded.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_max_depth)),
@@ -51,7 +51,7 @@ register!(LUA_API: ENCODE_MAX_DEPTH: ApiSpec = ApiSpec {
 register!(LUA_API: DECODE_MAX_DEPTH: ApiSpec = ApiSpec {
     table: "cjson",
     name: "decode_max_depth",
-    signature: "cjson.decode_max_depth([depth])",
+    signature: "cjson.decode_max_depth(depth?: integer): integer",
     summary: "Sets and returns how deep arrays and objects may be nested to be decoded.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode_max_depth)),
@@ -59,7 +59,7 @@ register!(LUA_API: DECODE_MAX_DEPTH: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_NUMBER_PRECISION: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_number_precision",
-    signature: "cjson.encode_number_precision([digits])",
+    signature: "cjson.encode_number_precision(digits?: integer): integer",
     summary: "Sets and returns the significant digits of encoded numbers, 1 to 14.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_number_precision)),
@@ -67,7 +67,7 @@ register!(LUA_API: ENCODE_NUMBER_PRECISION: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_KEEP_BUFFER: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_keep_buffer",
-    signature: "cjson.encode_keep_buffer([keep])",
+    signature: "cjson.encode_keep_buffer(keep?: boolean): boolean",
     summary: "Sets and returns a flag without effect: buffers are always kept as long as it pays.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_keep_buffer)),
@@ -75,7 +75,7 @@ register!(LUA_API: ENCODE_KEEP_BUFFER: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_invalid_numbers",
-    signature: "cjson.encode_invalid_numbers([\"off\"|\"on\"|\"null\"])",
+    signature: "cjson.encode_invalid_numbers(setting?: boolean|'off'|'on'|'null'): boolean|'null'",
     summary: "Sets and returns whether NaN and infinities are errors, written, or written as null.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(encode_invalid_numbers)),
@@ -83,7 +83,7 @@ register!(LUA_API: ENCODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
 register!(LUA_API: DECODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
     table: "cjson",
     name: "decode_invalid_numbers",
-    signature: "cjson.decode_invalid_numbers([\"off\"|\"on\"])",
+    signature: "cjson.decode_invalid_numbers(setting?: boolean|'off'|'on'): boolean",
     summary: "Sets and returns whether NaN, infinities and hexadecimal numbers are decoded.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(decode_invalid_numbers)),
@@ -91,7 +91,7 @@ register!(LUA_API: DECODE_INVALID_NUMBERS: ApiSpec = ApiSpec {
 register!(LUA_API: NEW: ApiSpec = ApiSpec {
     table: "cjson",
     name: "new",
-    signature: "cjson.new()",
+    signature: "cjson.new(): cjson",
     summary: "Returns another cjson with settings of its own.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(new)),
@@ -99,7 +99,7 @@ register!(LUA_API: NEW: ApiSpec = ApiSpec {
 register!(LUA_API: NULL: ApiSpec = ApiSpec {
     table: "cjson",
     name: "null",
-    signature: "cjson.null",
+    signature: "cjson.null: lightuserdata",
     summary: "What null is decoded to, and is encoded as null.",
     contexts: ApiContexts::RUN,
     member: Member::Value(Push(|stack| stack.push_pointer(0))),
@@ -107,7 +107,7 @@ register!(LUA_API: NULL: ApiSpec = ApiSpec {
 register!(LUA_API: NAME: ApiSpec = ApiSpec {
     table: "cjson",
     name: "_NAME",
-    signature: "cjson._NAME",
+    signature: "cjson._NAME: string",
     summary: "The name of the library.",
     contexts: ApiContexts::RUN,
     member: Member::Text("cjson"),
@@ -115,7 +115,7 @@ register!(LUA_API: NAME: ApiSpec = ApiSpec {
 register!(LUA_API: VERSION: ApiSpec = ApiSpec {
     table: "cjson",
     name: "_VERSION",
-    signature: "cjson._VERSION",
+    signature: "cjson._VERSION: string",
     summary: "The version of the library it is equal to.",
     contexts: ApiContexts::RUN,
     member: Member::Text("2.1.0"),
@@ -123,7 +123,7 @@ register!(LUA_API: VERSION: ApiSpec = ApiSpec {
 register!(LUA_API: EMPTY: ApiSpec = ApiSpec {
     table: "cjson",
     name: "empty_array",
-    signature: "cjson.empty_array",
+    signature: "cjson.empty_array: lightuserdata",
     summary: "What is encoded as an empty array.",
     contexts: BEYOND,
     member: Member::Value(Push(|stack| stack.push_pointer(EMPTY_ARRAY))),
@@ -131,7 +131,7 @@ register!(LUA_API: EMPTY: ApiSpec = ApiSpec {
 register!(LUA_API: ARRAY_MT: ApiSpec = ApiSpec {
     table: "cjson",
     name: "array_mt",
-    signature: "cjson.array_mt",
+    signature: "cjson.array_mt: table",
     summary: "A metatable with which an empty table is encoded as an array.",
     contexts: BEYOND,
     member: Member::Value(Push(push_array_metatable)),
@@ -139,7 +139,7 @@ register!(LUA_API: ARRAY_MT: ApiSpec = ApiSpec {
 register!(LUA_API: DECODE_ARRAY_WITH_ARRAY_MT: ApiSpec = ApiSpec {
     table: "cjson",
     name: "decode_array_with_array_mt",
-    signature: "cjson.decode_array_with_array_mt([enabled])",
+    signature: "cjson.decode_array_with_array_mt(enabled?: boolean): boolean",
     summary: "Sets and returns whether empty arrays are decoded to tables that are encoded as arrays again.",
     contexts: BEYOND,
     member: Member::Function(Function(decode_array_with_array_mt)),
@@ -147,7 +147,7 @@ register!(LUA_API: DECODE_ARRAY_WITH_ARRAY_MT: ApiSpec = ApiSpec {
 register!(LUA_API: DECODE_BIG_NUMBERS_AS_STRINGS: ApiSpec = ApiSpec {
     table: "cjson",
     name: "decode_big_numbers_as_strings",
-    signature: "cjson.decode_big_numbers_as_strings([enabled])",
+    signature: "cjson.decode_big_numbers_as_strings(enabled?: boolean): boolean",
     summary: "Sets and returns whether integers beyond 2^53 are decoded to strings with all their digits.",
     contexts: BEYOND,
     member: Member::Function(Function(decode_big_numbers_as_strings)),
@@ -155,7 +155,7 @@ register!(LUA_API: DECODE_BIG_NUMBERS_AS_STRINGS: ApiSpec = ApiSpec {
 register!(LUA_API: ENCODE_FULL_PRECISION: ApiSpec = ApiSpec {
     table: "cjson",
     name: "encode_full_precision",
-    signature: "cjson.encode_full_precision([enabled])",
+    signature: "cjson.encode_full_precision(enabled?: boolean): boolean",
     summary: "Sets and returns whether numbers are encoded with 17 digits, which read back as the same number.",
     contexts: BEYOND,
     member: Member::Function(Function(encode_full_precision)),

@@ -7,7 +7,7 @@ use crate::vm::native::{NativeResult, Stack, cpu_seconds};
 register!(LUA_API: CLOCK: ApiSpec = ApiSpec {
     table: "os",
     name: "clock",
-    signature: "os.clock()",
+    signature: "os.clock(): number",
     summary: "Returns the processor time the server used, in seconds.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(clock)),

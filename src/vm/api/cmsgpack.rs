@@ -10,7 +10,7 @@ use crate::vm::native::{Full, Kind, NativeResult, Output, Raised, Stack};
 register!(LUA_API: PACK: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "pack",
-    signature: "cmsgpack.pack(value [, value ...])",
+    signature: "cmsgpack.pack(value: any, ...: any): string",
     summary: "Returns its arguments as MessagePack, one after the other.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(pack)),
@@ -18,7 +18,7 @@ register!(LUA_API: PACK: ApiSpec = ApiSpec {
 register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "unpack",
-    signature: "cmsgpack.unpack(text)",
+    signature: "cmsgpack.unpack(text: string): any ...",
     summary: "Returns all values of a MessagePack text.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack)),
@@ -26,7 +26,7 @@ register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
 register!(LUA_API: UNPACK_ONE: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "unpack_one",
-    signature: "cmsgpack.unpack_one(text [, offset])",
+    signature: "cmsgpack.unpack_one(text: string, offset?: integer): integer, any",
     summary: "Returns the offset behind the value at an offset, -1 at the end, and the value.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack_one)),
@@ -34,7 +34,7 @@ register!(LUA_API: UNPACK_ONE: ApiSpec = ApiSpec {
 register!(LUA_API: UNPACK_LIMIT: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "unpack_limit",
-    signature: "cmsgpack.unpack_limit(text, limit [, offset])",
+    signature: "cmsgpack.unpack_limit(text: string, limit: integer, offset?: integer): integer, any ...",
     summary: "Returns the offset behind at most so many values, -1 at the end, and the values.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack_limit)),
@@ -42,7 +42,7 @@ register!(LUA_API: UNPACK_LIMIT: ApiSpec = ApiSpec {
 register!(LUA_API: NAME: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "_NAME",
-    signature: "cmsgpack._NAME",
+    signature: "cmsgpack._NAME: string",
     summary: "The name of the library.",
     contexts: ApiContexts::RUN,
     member: Member::Text("cmsgpack"),
@@ -50,7 +50,7 @@ register!(LUA_API: NAME: ApiSpec = ApiSpec {
 register!(LUA_API: VERSION: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "_VERSION",
-    signature: "cmsgpack._VERSION",
+    signature: "cmsgpack._VERSION: string",
     summary: "The version of the library whose behaviour this one has.",
     contexts: ApiContexts::RUN,
     member: Member::Text("lua-cmsgpack 0.4.0"),
@@ -58,7 +58,7 @@ register!(LUA_API: VERSION: ApiSpec = ApiSpec {
 register!(LUA_API: COPYRIGHT: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "_COPYRIGHT",
-    signature: "cmsgpack._COPYRIGHT",
+    signature: "cmsgpack._COPYRIGHT: string",
     summary: "The copyright line of the server's own library.",
     contexts: ApiContexts::RUN,
     member: Member::HostText(|host| {
@@ -69,7 +69,7 @@ register!(LUA_API: COPYRIGHT: ApiSpec = ApiSpec {
 register!(LUA_API: DESCRIPTION: ApiSpec = ApiSpec {
     table: "cmsgpack",
     name: "_DESCRIPTION",
-    signature: "cmsgpack._DESCRIPTION",
+    signature: "cmsgpack._DESCRIPTION: string",
     summary: "What the library is, in a few words.",
     contexts: ApiContexts::RUN,
     member: Member::Text("MessagePack C implementation for Lua"),

@@ -7,7 +7,7 @@ use crate::vm::native::{NativeResult, Stack};
 register!(LUA_API: BREAKPOINT: ApiSpec = ApiSpec {
     table: "redis",
     name: "breakpoint",
-    signature: "redis.breakpoint()",
+    signature: "redis.breakpoint(): boolean",
     summary: "Stops a debugging session at the next line; returns whether there is a session.",
     contexts: ApiContexts::EVAL,
     member: Member::Function(Function(breakpoint)),
@@ -15,7 +15,7 @@ register!(LUA_API: BREAKPOINT: ApiSpec = ApiSpec {
 register!(LUA_API: DEBUG: ApiSpec = ApiSpec {
     table: "redis",
     name: "debug",
-    signature: "redis.debug(value [, value ...])",
+    signature: "redis.debug(...: any)",
     summary: "Prints values in a debugging session; does nothing outside one.",
     contexts: ApiContexts::EVAL,
     member: Member::Function(Function(debug)),

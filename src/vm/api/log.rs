@@ -13,15 +13,15 @@ const EVERYWHERE: ApiContexts = ApiContexts::ALL;
 register!(LUA_API: LOG: ApiSpec = ApiSpec {
     table: "redis",
     name: "log",
-    signature: "redis.log(level, message [, message ...])",
+    signature: "redis.log(level: integer, ...: string|number)",
     summary: "Writes a line to the server's log; several messages are joined by blanks.",
     contexts: EVERYWHERE,
     member: Member::Function(Function(log)),
 });
-register!(LUA_API: LOG_DEBUG: ApiSpec = level("LOG_DEBUG", "redis.LOG_DEBUG", LogLevel::Debug));
-register!(LUA_API: LOG_VERBOSE: ApiSpec = level("LOG_VERBOSE", "redis.LOG_VERBOSE", LogLevel::Verbose));
-register!(LUA_API: LOG_NOTICE: ApiSpec = level("LOG_NOTICE", "redis.LOG_NOTICE", LogLevel::Notice));
-register!(LUA_API: LOG_WARNING: ApiSpec = level("LOG_WARNING", "redis.LOG_WARNING", LogLevel::Warning));
+register!(LUA_API: LOG_DEBUG: ApiSpec = level("LOG_DEBUG", "redis.LOG_DEBUG: integer", LogLevel::Debug));
+register!(LUA_API: LOG_VERBOSE: ApiSpec = level("LOG_VERBOSE", "redis.LOG_VERBOSE: integer", LogLevel::Verbose));
+register!(LUA_API: LOG_NOTICE: ApiSpec = level("LOG_NOTICE", "redis.LOG_NOTICE: integer", LogLevel::Notice));
+register!(LUA_API: LOG_WARNING: ApiSpec = level("LOG_WARNING", "redis.LOG_WARNING: integer", LogLevel::Warning));
 
 register!(ERRORS: LOG_ARGUMENTS: ErrorSpec = ErrorSpec::stock(
     "ERR",

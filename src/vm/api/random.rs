@@ -7,7 +7,9 @@ use crate::vm::native::{NativeResult, Raised, Stack};
 register!(LUA_API: RANDOM: ApiSpec = ApiSpec {
     table: "math",
     name: "random",
-    signature: "math.random([[low,] high])",
+    signature: "math.random(): number or \
+        math.random(high: integer): integer or \
+        math.random(low: integer, high: integer): integer",
     summary: "Returns a pseudo-random number: in [0,1), an integer in [1,high], or in [low,high].",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(random)),
@@ -15,7 +17,7 @@ register!(LUA_API: RANDOM: ApiSpec = ApiSpec {
 register!(LUA_API: RANDOMSEED: ApiSpec = ApiSpec {
     table: "math",
     name: "randomseed",
-    signature: "math.randomseed(seed)",
+    signature: "math.randomseed(seed: integer)",
     summary: "Starts the sequence of math.random for an integer seed; it goes on across runs.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(randomseed)),

@@ -15,8 +15,8 @@ use crate::vm::native::{self, Kind, NativeResult, Raised, Registration, Stack, e
 register!(LUA_API: REGISTER_FUNCTION: ApiSpec = ApiSpec {
     table: "redis",
     name: "register_function",
-    signature: "redis.register_function(name, callback) or redis.register_function{function_name=name, \
-        callback=callback [, flags={...}] [, description=text]}",
+    signature: "redis.register_function(name: string, callback: fun(keys: string[], args: string[]): any) or \
+        redis.register_function(definition: {function_name: string, callback: fun(keys: string[], args: string[]): any, flags?: string[], description?: string})",
     summary: "Makes a function of the library callable by FCALL.",
     contexts: ApiContexts::LIBRARY_LOAD,
     member: Member::Function(Function(register_function)),

@@ -11,7 +11,7 @@ use crate::vm::number;
 register!(LUA_API: SET_REPL: ApiSpec = ApiSpec {
     table: "redis",
     name: "set_repl",
-    signature: "redis.set_repl(flags)",
+    signature: "redis.set_repl(flags: integer)",
     summary: "Chooses where the effects of the commands that follow go, for the rest of the run.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(set_repl)),
@@ -19,21 +19,21 @@ register!(LUA_API: SET_REPL: ApiSpec = ApiSpec {
 register!(LUA_API: REPLICATE_COMMANDS: ApiSpec = ApiSpec {
     table: "redis",
     name: "replicate_commands",
-    signature: "redis.replicate_commands()",
+    signature: "redis.replicate_commands(): boolean",
     summary: "Does nothing and returns true: effects are always replicated command by command.",
     contexts: ApiContexts::EVAL,
     member: Member::Function(Function(replicate_commands)),
 });
 register!(LUA_API: REPL_NONE: ApiSpec =
-    constant("REPL_NONE", "redis.REPL_NONE", Replication::empty()));
+    constant("REPL_NONE", "redis.REPL_NONE: integer", Replication::empty()));
 register!(LUA_API: REPL_AOF: ApiSpec =
-    constant("REPL_AOF", "redis.REPL_AOF", Replication::AOF));
+    constant("REPL_AOF", "redis.REPL_AOF: integer", Replication::AOF));
 register!(LUA_API: REPL_SLAVE: ApiSpec =
-    constant("REPL_SLAVE", "redis.REPL_SLAVE", Replication::REPLICAS));
+    constant("REPL_SLAVE", "redis.REPL_SLAVE: integer", Replication::REPLICAS));
 register!(LUA_API: REPL_REPLICA: ApiSpec =
-    constant("REPL_REPLICA", "redis.REPL_REPLICA", Replication::REPLICAS));
+    constant("REPL_REPLICA", "redis.REPL_REPLICA: integer", Replication::REPLICAS));
 register!(LUA_API: REPL_ALL: ApiSpec =
-    constant("REPL_ALL", "redis.REPL_ALL", Replication::all()));
+    constant("REPL_ALL", "redis.REPL_ALL: integer", Replication::all()));
 
 register!(ERRORS: SET_REPL_OUTSIDE_RUN: ErrorSpec = ErrorSpec::stock(
     "ERR",

@@ -8,7 +8,7 @@ use crate::vm::native::{NativeResult, Stack, error_value};
 register!(LUA_API: ERROR_REPLY: ApiSpec = ApiSpec {
     table: "redis",
     name: "error_reply",
-    signature: "redis.error_reply(message)",
+    signature: "redis.error_reply(message: string): {err: string}",
     summary: "Returns an error reply; its first word is the error code, a single word gets the code ERR.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(error_reply)),
@@ -16,7 +16,7 @@ register!(LUA_API: ERROR_REPLY: ApiSpec = ApiSpec {
 register!(LUA_API: STATUS_REPLY: ApiSpec = ApiSpec {
     table: "redis",
     name: "status_reply",
-    signature: "redis.status_reply(message)",
+    signature: "redis.status_reply(message: string): {ok: string}",
     summary: "Returns a status reply.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(status_reply)),

@@ -10,7 +10,7 @@ use crate::vm::number;
 register!(LUA_API: SETRESP: ApiSpec = ApiSpec {
     table: "redis",
     name: "setresp",
-    signature: "redis.setresp(version)",
+    signature: "redis.setresp(version: 2|3)",
     summary: "Chooses RESP 2 or 3 for the replies this run sees; every run starts with 2.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(setresp)),

@@ -9,7 +9,7 @@ use crate::vm::native::{NativeResult, Raised, Stack, error_value};
 register!(LUA_API: SHA1HEX: ApiSpec = ApiSpec {
     table: "redis",
     name: "sha1hex",
-    signature: "redis.sha1hex(text)",
+    signature: "redis.sha1hex(text: string|number): string",
     summary: "Returns the SHA1 digest of a string in hexadecimal.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(sha1hex)),

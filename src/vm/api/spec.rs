@@ -61,7 +61,7 @@ pub struct ApiSpec {
     pub table: &'static str,
     /// The member's name.
     pub name: &'static str,
-    /// How it is used, for the reference.
+    /// How it is used, with types as LuaLS writes them; several forms are separated by ` or `.
     pub signature: &'static str,
     /// One sentence on what it does.
     pub summary: &'static str,

@@ -11,7 +11,7 @@ use crate::vm::number;
 register!(LUA_API: PACK: ApiSpec = ApiSpec {
     table: "struct",
     name: "pack",
-    signature: "struct.pack(format, value, ...)",
+    signature: "struct.pack(format: string, ...: string|number): string",
     summary: "Returns a string with the values as bytes, one after another as the format says.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(pack)),
@@ -19,7 +19,7 @@ register!(LUA_API: PACK: ApiSpec = ApiSpec {
 register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
     table: "struct",
     name: "unpack",
-    signature: "struct.unpack(format, bytes [, start])",
+    signature: "struct.unpack(format: string, bytes: string, start?: integer): string|number ...",
     summary: "Returns the values found in a string, and the position behind them.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(unpack)),
@@ -27,7 +27,7 @@ register!(LUA_API: UNPACK: ApiSpec = ApiSpec {
 register!(LUA_API: SIZE: ApiSpec = ApiSpec {
     table: "struct",
     name: "size",
-    signature: "struct.size(format)",
+    signature: "struct.size(format: string): integer",
     summary: "Returns how many bytes a format takes.",
     contexts: ApiContexts::RUN,
     member: Member::Function(Function(size)),

@@ -7,7 +7,7 @@ use crate::register::register;
 register!(LUA_API: REDIS_VERSION: ApiSpec = ApiSpec {
     table: "redis",
     name: "REDIS_VERSION",
-    signature: "redis.REDIS_VERSION",
+    signature: "redis.REDIS_VERSION: string",
     summary: "The Redis version the server is compatible with, as text.",
     contexts: ApiContexts::ALL,
     member: Member::HostText(|host| Some(text(host.redis_version))),
@@ -15,7 +15,7 @@ register!(LUA_API: REDIS_VERSION: ApiSpec = ApiSpec {
 register!(LUA_API: REDIS_VERSION_NUM: ApiSpec = ApiSpec {
     table: "redis",
     name: "REDIS_VERSION_NUM",
-    signature: "redis.REDIS_VERSION_NUM",
+    signature: "redis.REDIS_VERSION_NUM: integer",
     summary: "The Redis version the server is compatible with, one byte per part.",
     contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| Some(f64::from(host.redis_version))),
@@ -23,7 +23,7 @@ register!(LUA_API: REDIS_VERSION_NUM: ApiSpec = ApiSpec {
 register!(LUA_API: SERVER_NAME: ApiSpec = ApiSpec {
     table: "server",
     name: "SERVER_NAME",
-    signature: "server.SERVER_NAME",
+    signature: "server.SERVER_NAME: string",
     summary: "The name of the server, redis or valkey.",
     contexts: ApiContexts::ALL,
     member: Member::HostText(|host| Some(match host.flavour {
@@ -34,7 +34,7 @@ register!(LUA_API: SERVER_NAME: ApiSpec = ApiSpec {
 register!(LUA_API: SERVER_VERSION: ApiSpec = ApiSpec {
     table: "server",
     name: "SERVER_VERSION",
-    signature: "server.SERVER_VERSION",
+    signature: "server.SERVER_VERSION: string?",
     summary: "The version of the server, as text; on Redis.",
     contexts: ApiContexts::ALL,
     member: Member::HostText(|host| redis_only(host).then(|| text(host.version))),
@@ -42,7 +42,7 @@ register!(LUA_API: SERVER_VERSION: ApiSpec = ApiSpec {
 register!(LUA_API: SERVER_VERSION_NUM: ApiSpec = ApiSpec {
     table: "server",
     name: "SERVER_VERSION_NUM",
-    signature: "server.SERVER_VERSION_NUM",
+    signature: "server.SERVER_VERSION_NUM: integer?",
     summary: "The version of the server, one byte per part; on Redis.",
     contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| redis_only(host).then(|| f64::from(host.version))),
@@ -50,7 +50,7 @@ register!(LUA_API: SERVER_VERSION_NUM: ApiSpec = ApiSpec {
 register!(LUA_API: VALKEY_VERSION: ApiSpec = ApiSpec {
     table: "server",
     name: "VALKEY_VERSION",
-    signature: "server.VALKEY_VERSION",
+    signature: "server.VALKEY_VERSION: string?",
     summary: "The version of the server, as text; on Valkey.",
     contexts: ApiContexts::ALL,
     member: Member::HostText(|host| host.is(Hosts::Valkey).then(|| text(host.version))),
@@ -58,7 +58,7 @@ register!(LUA_API: VALKEY_VERSION: ApiSpec = ApiSpec {
 register!(LUA_API: VALKEY_VERSION_NUM: ApiSpec = ApiSpec {
     table: "server",
     name: "VALKEY_VERSION_NUM",
-    signature: "server.VALKEY_VERSION_NUM",
+    signature: "server.VALKEY_VERSION_NUM: integer?",
     summary: "The version of the server, one byte per part; on Valkey.",
     contexts: ApiContexts::ALL,
     member: Member::HostNumber(|host| host.is(Hosts::Valkey).then(|| f64::from(host.version))),
