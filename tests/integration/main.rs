@@ -23,6 +23,7 @@ mod function_model;
 mod function_persistence;
 mod function_stats;
 mod functions;
+mod guide;
 mod hostile;
 mod input;
 mod lifecycle;
