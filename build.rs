@@ -16,10 +16,11 @@ const EDITS: &str = "src/vm/native/edits";
 /// Everything of Lua but what reaches outside the VM (files, processes, modules, debugging), and
 /// what the edits call.
 #[rustfmt::skip]
-const UNITS: [&str; 26] = [
+const UNITS: [&str; 27] = [
     "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex",
     "lmathlib", "lmem", "lobject", "lopcodes", "lparser", "lstate", "lstring", "lstrlib", "ltable",
     "ltablib", "ltm", "lundump", "lvm", "lzio", "redlua", "redlua_hash",
+    "redlua_hooked",
 ];
 
 /// The C part of calling commands.

@@ -8,6 +8,7 @@
 //! | [`commands`] | one file per command: parse, call the engine, write the reply |
 //! | [`engine`] | a run from source to reply: cache, admission, VM |
 //! | [`vm`] | the Lua virtual machine and the API scripts see |
+//! | [`debugger`] | a debugging session as its client sees it |
 //! | [`host`] | the port: all that a run asks of its server |
 //! | [`policy`] | what a script may do now: pure functions over plain data |
 //! | [`script`] | what a script is: shebang, flags, digest, cache |
@@ -23,6 +24,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod debugger;
 pub mod dialect;
 pub mod engine;
 #[cfg(fuzzing)]

@@ -14,18 +14,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resp", &["dialect"]),
     ("script", &["units"]),
     ("policy", &["dialect", "resp", "script"]),
-    ("host", &["dialect", "policy", "resp", "stats"]),
-    ("vm", &["dialect", "host", "names", "policy", "resp", "script", "stats"]),
-    ("engine", &["config", "dialect", "host", "policy", "resp", "script", "stats", "vm"]),
+    ("debugger", &["dialect", "resp"]),
+    ("host", &["debugger", "dialect", "policy", "resp", "stats"]),
+    ("vm", &["debugger", "dialect", "host", "names", "policy", "resp", "script", "stats"]),
+    (
+        "engine",
+        &["config", "debugger", "dialect", "host", "policy", "resp", "script", "stats", "vm"],
+    ),
     (
         "commands",
-        &["config", "dialect", "engine", "host", "names", "policy", "resp", "script", "stats"],
+        &[
+            "config", "debugger", "dialect", "engine", "host", "names", "policy", "resp", "script",
+            "stats",
+        ],
     ),
     (
         "redis",
         &[
-            "commands", "config", "dialect", "engine", "host", "names", "policy", "resp", "script",
-            "stats",
+            "commands", "config", "debugger", "dialect", "engine", "host", "names", "policy",
+            "resp", "script", "stats",
         ],
     ),
     (

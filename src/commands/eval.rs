@@ -1,7 +1,9 @@
 //! `LUA.EVAL` and `LUA.EVAL_RO`: run a script given as text.
 
+use super::debugged::debug;
 use super::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation, KeyAccess, Keys};
-use crate::engine::{NOTHING, RunRequest, Source};
+use crate::engine::{Debugged, NOTHING, RunRequest, Source};
+use crate::host::Host;
 use crate::policy::admission::Access;
 use crate::register::register;
 use crate::resp::{ErrorReply, ReplySink};
@@ -61,5 +63,8 @@ register!(COMMANDS: EVAL_RO: CommandSpec = CommandSpec {
 fn eval<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
     let (body, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
     let request = RunRequest { source: Source::Body(body), arguments, access };
+    if let Some(mode) = call.host.debugging() {
+        return debug(call, mode, Debugged::Script(request));
+    }
     call.engine.run(call.host, request, call.reply)
 }

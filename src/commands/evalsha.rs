@@ -3,9 +3,10 @@
 use super::eval::{RUN_FLAGS, run_args};
 use super::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation, KeyAccess, Keys};
 use crate::engine::{NOTHING, RunRequest, Source};
+use crate::host::Host;
 use crate::policy::admission::Access;
 use crate::register::register;
-use crate::resp::{ErrorReply, ReplySink};
+use crate::resp::{ERRORS, ErrorReply, ErrorSpec, ReplySink};
 
 const ARGS: &[Arg] = &run_args(Arg::new("sha1", ArgKind::Text));
 
@@ -36,8 +37,17 @@ register!(COMMANDS: EVALSHA_RO: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 });
 
+register!(ERRORS: NOT_BY_DIGEST: ErrorSpec = ErrorSpec::stock(
+    "ERR",
+    "Please use EVAL instead of EVALSHA for debugging",
+    "A client that asked for debugging runs a script by its digest.",
+));
+
 fn evalsha<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
     let (digest, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
+    if digest.len() == 40 && call.host.debugging().is_some() {
+        return Err(ErrorReply::new(&NOT_BY_DIGEST, call.engine.dialect()));
+    }
     let request = RunRequest { source: Source::Digest(digest), arguments, access };
     call.engine.run(call.host, request, call.reply)
 }

@@ -1,8 +1,10 @@
 //! `LUA.FCALL` and `LUA.FCALL_RO`: call a function of a library.
 
+use super::debugged::debug;
 use super::eval::{RUN_FLAGS, run_args};
 use super::spec::{Arg, ArgKind, COMMANDS, CommandFlags, CommandSpec, Invocation, KeyAccess, Keys};
-use crate::engine::{FunctionCall, NOTHING};
+use crate::engine::{Debugged, FunctionCall, NOTHING};
+use crate::host::Host;
 use crate::policy::admission::Access;
 use crate::register::register;
 use crate::resp::{ErrorReply, ReplySink};
@@ -46,5 +48,9 @@ register!(COMMANDS: FCALL_RO: CommandSpec = CommandSpec {
 
 fn fcall<S: ReplySink>(call: &mut Invocation<'_, S>, access: Access) -> Result<(), ErrorReply> {
     let (name, arguments) = call.args.split_first().unwrap_or((&NOTHING, &[]));
-    call.engine.call_function(call.host, FunctionCall { name, arguments, access }, call.reply)
+    let function = FunctionCall { name, arguments, access };
+    if let Some(mode) = call.host.debugging() {
+        return debug(call, mode, Debugged::Function(function));
+    }
+    call.engine.call_function(call.host, function, call.reply)
 }

@@ -1,5 +1,6 @@
 //! One file per command: parse, call the engine, write the reply.
 
+mod debugged;
 mod eval;
 mod evalsha;
 mod fcall;

@@ -179,7 +179,7 @@ impl Libraries {
         Some((library, library.functions.get(*place)?))
     }
 
-    fn function(&self, name: &[u8]) -> Option<(Rc<Library>, usize)> {
+    pub(super) fn function(&self, name: &[u8]) -> Option<(Rc<Library>, usize)> {
         self.functions.get(&*lower(name)).cloned()
     }
 
@@ -528,7 +528,7 @@ impl Engine {
     }
 
     /// Runs the code of a library, which registers its functions.
-    fn run_library(
+    pub(super) fn run_library(
         &self,
         vm: &Vm,
         host: &ServerHost,

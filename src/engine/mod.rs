@@ -1,6 +1,7 @@
 //! Runs scripts: joins the cache, policy and the VM.
 
 mod busy;
+mod debugged;
 mod doctor;
 mod failures;
 mod functions;
@@ -14,6 +15,7 @@ mod state;
 mod tests;
 
 pub use crate::vm::{BusyRun, Profile, ProfileTarget, RunKind};
+pub use debugged::Debugged;
 pub use functions::{Function, FunctionCall, Libraries, Library, RestorePolicy, StagedLibraries};
 pub use request::{NOTHING, RunRequest, Source, integer};
 pub use scripts::Kept;

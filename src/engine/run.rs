@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Finds the script, if it is cached.
-    fn find(&self, source: Source<'_>) -> Result<Option<Found>, ErrorReply> {
+    pub(super) fn find(&self, source: Source<'_>) -> Result<Option<Found>, ErrorReply> {
         match source {
             Source::Body(body) => Ok(self.find_body(body)),
             // A digest of another length is no digest, whatever the other arguments are.
@@ -81,7 +81,7 @@ impl Engine {
     /// Refuses a script whose shebang asks for more than the server can give now.
     ///
     /// Stock makes this check before it looks at the command's arguments.
-    fn gate(
+    pub(super) fn gate(
         &self,
         host: &ServerHost,
         source: Source<'_>,
@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn admit(
+    pub(super) fn admit(
         &self,
         host: &ServerHost,
         request: RunRequest<'_>,

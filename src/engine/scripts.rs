@@ -202,7 +202,7 @@ impl Engine {
         Ok(compiled.function)
     }
 
-    fn compile(&self, vm: &Vm, source: &[u8]) -> Result<Compiled, ErrorReply> {
+    pub(super) fn compile(&self, vm: &Vm, source: &[u8]) -> Result<Compiled, ErrorReply> {
         match vm.compile(source) {
             Ok(function) => Ok(Compiled { generation: self.generation.get(), function }),
             Err(CompileError::Syntax(message)) => {

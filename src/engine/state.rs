@@ -176,7 +176,7 @@ impl Engine {
         self.vm.replace(self.make_vm(Purpose::Scripts))
     }
 
-    fn make_vm(&self, purpose: Purpose) -> Rc<Vm> {
+    pub(super) fn make_vm(&self, purpose: Purpose) -> Rc<Vm> {
         let (random, ticker) = (Arc::clone(&self.random), Arc::clone(&self.ticker));
         Rc::new(Vm::new(purpose, self.dialect, random, ticker, config::memory_limit()))
     }

@@ -1,9 +1,12 @@
 //! A host for tests without a server: scripted replies, recorded calls.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::port::{CallOutcome, Host, KeySlots, LogLevel, Permission};
+use crate::debugger::{Link, Mode};
 use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts, KeyPlaces, Traits};
@@ -27,6 +30,35 @@ pub struct FakeHost {
     pub threshold: Cell<Option<Duration>>,
     /// Called when others are let in; without it, nobody can be.
     pub visitor: Option<Box<dyn Fn()>>,
+    /// How the client wants its runs debugged.
+    pub debugging: Cell<Option<Mode>>,
+    /// What the client of a session sends, one piece after the other.
+    pub commands: RefCell<Vec<Vec<u8>>>,
+    /// What it is told.
+    pub told: Rc<RefCell<Vec<u8>>>,
+}
+
+struct FakeLink {
+    sends: VecDeque<Vec<u8>>,
+    told: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Link for FakeLink {
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let Some(mut piece) = self.sends.pop_front() else { return 0 };
+        let rest = piece.split_off(piece.len().min(buffer.len()));
+        for (place, byte) in buffer.iter_mut().zip(&piece) {
+            *place = *byte;
+        }
+        if !rest.is_empty() {
+            self.sends.push_front(rest);
+        }
+        piece.len()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.told.borrow_mut().extend_from_slice(bytes);
+    }
 }
 
 impl Default for FakeHost {
@@ -39,6 +71,9 @@ impl Default for FakeHost {
             db: Cell::new(0),
             threshold: Cell::default(),
             visitor: None,
+            debugging: Cell::default(),
+            commands: RefCell::default(),
+            told: Rc::default(),
         }
     }
 }
@@ -169,6 +204,37 @@ impl Host for FakeHost {
 
     fn wants_tracebacks(&self) -> bool {
         true
+    }
+
+    fn debugging(&self) -> Option<Mode> {
+        self.debugging.get()
+    }
+
+    fn is_pipelined(&self) -> bool {
+        false
+    }
+
+    fn set_debugging(&self, mode: Option<Mode>) -> Result<(), ErrorReply> {
+        self.debugging.set(mode);
+        Ok(())
+    }
+
+    fn hold_client(&self) -> Result<Box<dyn Link>, ErrorReply> {
+        Ok(Box::new(FakeLink { sends: self.commands.take().into(), told: Rc::clone(&self.told) }))
+    }
+
+    fn let_client_go(&self) {
+        self.debugging.set(None);
+    }
+
+    fn fork(&self, work: &mut dyn FnMut(Box<dyn Link>) -> Vec<u8>) -> Result<(), ErrorReply> {
+        let reply = work(self.hold_client()?);
+        self.told.borrow_mut().extend_from_slice(&reply);
+        Ok(())
+    }
+
+    fn flush_other_databases(&self) {
+        self.calls.borrow_mut().push((b"(other databases)".to_vec(), CallMode::empty()));
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::debugger::{Link, Mode};
 use crate::dialect::Dialect;
 use crate::policy::call_errors::Refusal;
 use crate::policy::call_rules::{CallMode, CommandFacts};
@@ -151,6 +152,38 @@ pub trait Host {
 
     /// Whether somebody wants to know how a run that failed came to its error.
     fn wants_tracebacks(&self) -> bool;
+
+    /// How the caller's client wants its runs debugged, if it does.
+    fn debugging(&self) -> Option<Mode>;
+
+    /// Whether replies to earlier commands wait to be sent to the caller's client.
+    fn is_pipelined(&self) -> bool;
+
+    /// Sets how the caller's client wants its runs debugged.
+    ///
+    /// # Errors
+    /// Its connection is not one a session could use.
+    fn set_debugging(&self, mode: Option<Mode>) -> Result<(), ErrorReply>;
+
+    /// Takes hold of the connection of the caller's client while the server waits. The client is to be let go
+    /// after the reply, by [`Host::let_client_go`].
+    ///
+    /// # Errors
+    /// It is not one a session could use.
+    fn hold_client(&self) -> Result<Box<dyn Link>, ErrorReply>;
+
+    /// Closes the connection of the caller's client once it has its reply.
+    fn let_client_go(&self);
+
+    /// Hands the caller's client over to a process of its own, which has `work` talk to it, sends it the reply
+    /// that comes out, and ends. Here the client is gone.
+    ///
+    /// # Errors
+    /// There is no such process.
+    fn fork(&self, work: &mut dyn FnMut(Box<dyn Link>) -> Vec<u8>) -> Result<(), ErrorReply>;
+
+    /// Empties every database but the one selected, in this process only.
+    fn flush_other_databases(&self);
 
     /// Writes a line to the server's log.
     fn log(&self, level: LogLevel, line: &[u8]);

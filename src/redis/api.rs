@@ -96,6 +96,7 @@ required! {
     RedisModule_CreateString,
     RedisModule_CreateSubcommand,
     RedisModule_CreateTimer,
+    RedisModule_DeauthenticateAndCloseClient,
     RedisModule_Free,
     RedisModule_FreeCallReply,
     RedisModule_FreeModuleUser,

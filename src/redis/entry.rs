@@ -8,6 +8,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleStrin
 
 use super::api::{self, api};
 use super::arguments::{self, Arguments};
+use super::debug::Debuggers;
 use super::facts::FactsCache;
 use super::global::{self, Module, Writes};
 use super::persistence::{self, Loading};
@@ -83,6 +84,7 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
         counterparts: Counterparts::new(),
         probe: CString::new(names::full("LUA.WRITEPROBE")).unwrap_or_default(),
         writes: Writes::default(),
+        debuggers: Debuggers::default(),
         loading: Loading::default(),
     };
     module.facts.fill(ctx);
@@ -194,6 +196,7 @@ unsafe extern "C" fn ticked(
     // SAFETY: events come on the main thread.
     if let Some(module) = unsafe { global::module() } {
         module.stock.verdicts().tick();
+        module.debuggers.tick();
     }
 }
 

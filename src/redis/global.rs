@@ -3,6 +3,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::CString;
 
+use super::debug::Debuggers;
 use super::facts::FactsCache;
 use super::persistence::Loading;
 use super::takeover::Counterparts;
@@ -23,6 +24,8 @@ pub(super) struct Module {
     pub(super) probe: CString,
     /// What is known of whether the server takes writes.
     pub(super) writes: Writes,
+    /// Who debugs.
+    pub(super) debuggers: Debuggers,
     /// The load of a dataset that goes on.
     pub(super) loading: Loading,
 }

@@ -10,12 +10,14 @@ use smallvec::SmallVec;
 use super::api::api;
 use super::call::{self, Modifiers, RawReply, Strings};
 use super::caller;
+use super::debug;
 use super::entry::{subscribe, turned};
 use super::global::Module;
 use super::master_link;
 use super::user::User;
 use crate::commands::internal_error;
 use crate::config::{self, ErrorTraceback};
+use crate::debugger::{ENCRYPTED, FORK, Link, Mode};
 use crate::dialect::Dialect;
 use crate::host::{CallOutcome, Host, KeySlots, LogLevel, Permission};
 use crate::names;
@@ -124,6 +126,12 @@ impl RedisHost {
         // SAFETY: the array is ours to free.
         unsafe { api!(Free(positions.cast())) };
         keys
+    }
+
+    /// The number of the caller's client.
+    fn client(&self) -> u64 {
+        // SAFETY: the context is live.
+        unsafe { api!(GetClientId(self.ctx)) }
     }
 
     /// Whether a setting of the server is `yes`.
@@ -454,6 +462,67 @@ impl Host for RedisHost {
 
     fn wants_tracebacks(&self) -> bool {
         config::error_traceback() != ErrorTraceback::No
+    }
+
+    #[inline]
+    fn debugging(&self) -> Option<Mode> {
+        if !self.module.debuggers.is_used() {
+            return None;
+        }
+        self.module.debuggers.mode(self.client())
+    }
+
+    fn is_pipelined(&self) -> bool {
+        debug::connection(self.ctx, self.client()).is_some_and(|connection| connection.has_unsent)
+    }
+
+    fn set_debugging(&self, mode: Option<Mode>) -> Result<(), ErrorReply> {
+        if mode.is_some() && debug::connection(self.ctx, self.client()).is_none() {
+            return Err(ErrorReply::new(&ENCRYPTED, self.dialect()));
+        }
+        self.module.debuggers.set_mode(self.ctx, self.client(), mode);
+        Ok(())
+    }
+
+    fn hold_client(&self) -> Result<Box<dyn Link>, ErrorReply> {
+        match debug::connection(self.ctx, self.client()) {
+            Some(connection) => Ok(Box::new(debug::Socket::hold(connection.fd))),
+            None => Err(ErrorReply::new(&ENCRYPTED, self.dialect())),
+        }
+    }
+
+    fn let_client_go(&self) {
+        debug::close(self.ctx, self.client());
+    }
+
+    fn fork(&self, work: &mut dyn FnMut(Box<dyn Link>) -> Vec<u8>) -> Result<(), ErrorReply> {
+        let client = self.client();
+        let Some(connection) = debug::connection(self.ctx, client) else {
+            return Err(ErrorReply::new(&ENCRYPTED, self.dialect()));
+        };
+        let threshold = self.busy_threshold();
+        debug::fork(self.ctx, self.module, client, connection.fd, threshold, work).map_err(
+            |reason| {
+                self.module.debuggers.set_mode(self.ctx, client, None);
+                ErrorReply::with(&FORK, self.dialect(), &[&reason])
+            },
+        )
+    }
+
+    fn flush_other_databases(&self) {
+        // SAFETY: the context is live; so below.
+        let own = unsafe { api!(GetSelectedDb(self.ctx)) };
+        for db in 0.. {
+            // SAFETY: the server refuses a number it has no database for.
+            if unsafe { api!(SelectDb(self.ctx, db)) } != raw::REDISMODULE_OK as c_int {
+                break;
+            }
+            if db != own {
+                call::plain(self.ctx, c"FLUSHDB", &[], |_| ());
+            }
+        }
+        // SAFETY: the database was selected before.
+        unsafe { api!(SelectDb(self.ctx, own)) };
     }
 
     fn log(&self, level: LogLevel, line: &[u8]) {

@@ -8,6 +8,7 @@ mod arguments;
 mod call;
 mod caller;
 mod config;
+mod debug;
 mod dispatch;
 mod entry;
 mod facts;

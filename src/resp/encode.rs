@@ -1,7 +1,7 @@
 //! A reply sink that writes the bytes a server sends.
 //!
-//! It serves tests and listings; replies to clients are written by the server itself. Doubles have
-//! the text of Redis 7.0, `%.17g`; from 7.2 on servers write a shorter one.
+//! It serves tests, listings and debugging sessions; other replies are written by the server itself. Doubles
+//! have the text of Redis 7.0, `%.17g`, unless it is told another.
 
 use crate::resp::RespVersion;
 use crate::resp::sink::ReplySink;
@@ -11,6 +11,8 @@ use crate::resp::sink::ReplySink;
 pub struct Encoder {
     /// The version the clients speak.
     pub version: RespVersion,
+    /// The text of a double, where it is not that of Redis 7.0.
+    pub doubles: Option<fn(f64) -> String>,
     /// What was written so far; complete when every map and set has ended.
     pub out: Vec<u8>,
     /// Where the sizes of the maps and sets that have not ended belong.
@@ -20,7 +22,7 @@ pub struct Encoder {
 impl Encoder {
     /// Makes an encoder with nothing written.
     pub fn new(version: RespVersion) -> Encoder {
-        Encoder { version, out: Vec::new(), open: Vec::new() }
+        Encoder { version, doubles: None, out: Vec::new(), open: Vec::new() }
     }
 
     fn is_resp3(&self) -> bool {
@@ -60,7 +62,7 @@ impl ReplySink for Encoder {
     }
 
     fn double(&mut self, value: f64) {
-        let text = double_text(value);
+        let text = self.doubles.unwrap_or(double_text)(value);
         match self.version {
             RespVersion::Resp2 => self.bulk(text.as_bytes()),
             RespVersion::Resp3 => self.line(b',', text.as_bytes()),

@@ -13,6 +13,8 @@ use super::native::{
 };
 use super::random::Random;
 use super::sandbox;
+use super::watch::RunKind;
+use crate::debugger::Session;
 use crate::dialect::{Dialect, Hosts};
 use crate::resp::ReplySink;
 
@@ -118,6 +120,17 @@ impl Vm {
     /// How the run that failed last came to its error, once.
     pub fn take_traceback(&self) -> Option<String> {
         self.state.shared().traceback.take()
+    }
+
+    /// Has `session` follow the runs of this VM from here on, and show its client what they call. Nothing of a
+    /// run that is `forked` may be seen outside its process.
+    pub fn debug(&self, session: Session, kind: RunKind, is_forked: bool) {
+        self.state.debug(session, kind, is_forked);
+    }
+
+    /// Gives the session back, once no run is on.
+    pub fn end_debugging(&self) -> Option<Session> {
+        self.state.end_debugging()
     }
 
     /// Gives a compiled script or a registered function up.

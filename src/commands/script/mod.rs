@@ -1,5 +1,6 @@
 //! `LUA.SCRIPT` and its subcommands.
 
+mod debug;
 mod doctor;
 mod exists;
 mod flush;

@@ -1,4 +1,4 @@
-//! `redis.breakpoint` and `redis.debug`, as they behave outside a debugging session.
+//! `redis.breakpoint` and `redis.debug`, which do something in debugging sessions only.
 
 use super::spec::{ApiContexts, ApiSpec, Function, LUA_API, Member};
 use crate::register::register;
@@ -22,10 +22,18 @@ register!(LUA_API: DEBUG: ApiSpec = ApiSpec {
 });
 
 fn breakpoint(stack: &mut Stack<'_>) -> NativeResult {
-    stack.push_boolean(false);
+    let debugging = stack.shared().debugging.get();
+    if let Some(debugging) = debugging {
+        debugging.console.stop_at_next_line();
+    }
+    stack.push_boolean(debugging.is_some());
     Ok(1)
 }
 
-fn debug(_: &mut Stack<'_>) -> NativeResult {
+fn debug(stack: &mut Stack<'_>) -> NativeResult {
+    if let Some(debugging) = stack.shared().debugging.get() {
+        let values = stack.debug_line(1);
+        debugging.console.log_debug(&values);
+    }
     Ok(0)
 }

@@ -14,7 +14,7 @@ use super::stack::Stack;
 use super::to_lua;
 use super::view::Value;
 use crate::dialect::Hosts;
-use crate::host::{CallOutcome, Host, KeySlots, ServerHost};
+use crate::host::{CallOutcome, Host, KeySlots, Permission, ServerHost};
 use crate::policy::Demand;
 use crate::policy::admission::Grant;
 use crate::policy::call_errors::{ACL_FAILURE, CROSS_SLOT, Refusal, STALE_COMMAND, translate};
@@ -60,7 +60,7 @@ type Numbers = SmallVec<[[u8; 32]; 6]>;
 
 /// `redis.call(command [, arg ...])`.
 pub(crate) fn redis_call(stack: &mut Stack<'_>) -> NativeResult {
-    match call(stack) {
+    match call::<false>(stack) {
         Reply::Value => Ok(1),
         Reply::Error => Err(Raised),
     }
@@ -68,7 +68,21 @@ pub(crate) fn redis_call(stack: &mut Stack<'_>) -> NativeResult {
 
 /// `redis.pcall(command [, arg ...])`.
 pub(crate) fn redis_pcall(stack: &mut Stack<'_>) -> NativeResult {
-    call(stack);
+    call::<false>(stack);
+    Ok(1)
+}
+
+/// `redis.call` in a debugging session, whose client is shown what is called.
+pub(super) fn shown_call(stack: &mut Stack<'_>) -> NativeResult {
+    match call::<true>(stack) {
+        Reply::Value => Ok(1),
+        Reply::Error => Err(Raised),
+    }
+}
+
+/// `redis.pcall` in a debugging session.
+pub(super) fn shown_pcall(stack: &mut Stack<'_>) -> NativeResult {
+    call::<true>(stack);
     Ok(1)
 }
 
@@ -78,7 +92,7 @@ enum Reply {
     Error,
 }
 
-fn call(stack: &mut Stack<'_>) -> Reply {
+fn call<const SHOWN: bool>(stack: &mut Stack<'_>) -> Reply {
     let Some(run) = stack.run() else {
         error_value::push_spec(stack, &CALL_OUTSIDE_RUN);
         return Reply::Error;
@@ -91,7 +105,8 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             return Reply::Error;
         }
     };
-    match execute(run, &argv) {
+    let outcome = if SHOWN { show(stack, run, &argv) } else { execute(run, &argv) };
+    match outcome {
         Ok(reply) => {
             drop(argv);
             let proto: &[u8] = reply.as_ref();
@@ -106,7 +121,14 @@ fn call(stack: &mut Stack<'_>) -> Reply {
                 stack.push_boolean(false);
                 return Reply::Value;
             }
-            match to_lua::push(stack, proto) {
+            let pushed = to_lua::push(stack, proto);
+            if SHOWN
+                && let Some(debugging) = stack.shared().debugging.get()
+                && debugging.console.shows_calls()
+            {
+                debugging.console.log_reply(proto);
+            }
+            match pushed {
                 Ok(()) if proto.first() != Some(&b'-') => Reply::Value,
                 Ok(()) => Reply::Error,
                 Err(to_lua::Cut) => {
@@ -124,6 +146,33 @@ fn call(stack: &mut Stack<'_>) -> Reply {
             Reply::Error
         }
     }
+}
+
+/// Executes a command of a debugged run.
+#[cold]
+fn show(
+    stack: &Stack<'_>,
+    run: &RunContext<'_>,
+    argv: &[&[u8]],
+) -> Result<<ServerHost as Host>::Reply, ErrorReply> {
+    let Some(debugging) = stack.shared().debugging.get() else { return execute(run, argv) };
+    if debugging.console.shows_calls() {
+        let is_valkey = run.host.dialect().is(Hosts::Valkey);
+        debugging.console.log_call(if is_valkey { b"<command>" } else { b"<redis>" }, argv);
+    }
+    // The server also writes an empty file and ends a child that saves, both of which are not the session's.
+    if debugging.is_forked
+        && argv.first().is_some_and(|name| name.eq_ignore_ascii_case(b"flushall"))
+        && run.host.permission(argv) == Permission::Granted
+    {
+        run.host.flush_other_databases();
+        let mut own: Argv<'_> = Argv::from_slice(argv);
+        if let Some(name) = own.first_mut() {
+            *name = c"FLUSHDB".to_bytes();
+        }
+        return execute(run, &own);
+    }
+    execute(run, argv)
 }
 
 /// Reads the arguments of the running function as a command.

@@ -10,6 +10,14 @@ use crate::resp::{ErrorReply, ErrorSpec};
 ///
 /// Stock: `script_lua.c` `luaPushErrorBuff`.
 pub(crate) fn push(stack: &mut Stack<'_>, text: &[u8]) {
+    if let Some(debugging) = stack.shared().debugging.get() {
+        debugging.console.log_error(until_nul(text));
+    }
+    push_unseen(stack, text);
+}
+
+/// As [`push`], without a word to a debugging session.
+fn push_unseen(stack: &mut Stack<'_>, text: &[u8]) {
     let text = until_nul(text);
     let (code, message) = match text.strip_prefix(b"-") {
         None => (&b"ERR"[..], text),
@@ -39,7 +47,23 @@ pub(crate) fn push_reply(stack: &mut Stack<'_>, reply: &ErrorReply) {
     let mut text = Vec::with_capacity(reply.line().len() + 1);
     text.push(b'-');
     text.extend_from_slice(reply.line());
-    push(stack, &text);
+    if let Some(debugging) = stack.shared().debugging.get() {
+        // Stock's own errors have their code only where it is another one.
+        debugging.console.log_error(text.strip_prefix(b"-ERR ").unwrap_or(&text));
+    }
+    push_unseen(stack, &text);
+}
+
+/// Pushes `{err = "ERR message"}` with the place where the run is, as an error handler would.
+pub(super) fn push_placed(stack: &mut Stack<'_>, message: &[u8]) {
+    let place = stack.place();
+    push_unseen(stack, message);
+    if let Some((source, line)) = place {
+        stack.push_bytes(&source);
+        stack.set_field(-2, b"source");
+        stack.push_number(f64::from(line));
+        stack.set_field(-2, b"line");
+    }
 }
 
 /// Pushes `{err = "ERR message"}`.

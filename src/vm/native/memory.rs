@@ -1,7 +1,7 @@
 //! What a VM and its native functions share: the memory account, and the run that is on.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mlua::ffi;
 
+use super::debug::Debugging;
 use super::load::Loading;
 use super::pool::{LARGEST, Pool};
 use super::sample;
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     /// Globals that exist by name though the host's own engine lacks them: name and registry reference.
     pub(crate) extras: RefCell<Vec<(&'static str, c_int)>>,
     run: Cell<Option<NonNull<RunContext<'static>>>>,
+    /// The session that follows the VM's runs, if they are debugged.
+    pub(crate) debugging: OnceCell<Debugging>,
     /// The thread that interrupts runs.
     ticker: Arc<Ticker>,
     /// The VM's main thread, once there is a VM.
@@ -108,6 +111,7 @@ impl Shared {
             traceback: Cell::default(),
             extras: RefCell::default(),
             run: Cell::new(None),
+            debugging: OnceCell::new(),
             ticker,
             main: Cell::new(ptr::null_mut()),
             flag: Cell::new(ptr::null_mut()),

@@ -14,6 +14,7 @@
 mod call;
 mod chunk;
 mod clock;
+mod debug;
 mod entry;
 pub(crate) mod error_value;
 mod frames;

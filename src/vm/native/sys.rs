@@ -80,6 +80,10 @@ unsafe extern "C-unwind" {
     pub fn redlua_interruptflag(l: *mut lua_State) -> *mut c_int;
     /// Pops a value, which becomes the error of a run that the poll function ends.
     pub fn redlua_setdeath(l: *mut lua_State);
+    /// Ends the run at once, as a poll would; never returns.
+    pub fn redlua_die(l: *mut lua_State) -> c_int;
+    /// Why the run is dying, or 0.
+    pub fn redlua_isdying(l: *mut lua_State) -> c_int;
     /// Makes the VM of a run that was ended usable again.
     pub fn redlua_revive(l: *mut lua_State);
     /// The light userdata that is the running C function's first upvalue, and the allocator's data.

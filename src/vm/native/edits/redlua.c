@@ -367,7 +367,7 @@ LUA_API int redlua_isresult (lua_State *L) {
   const CallInfo *caller = L->ci - 1;
   return caller == L->base_ci + 1 && isLua(caller) &&
          GET_OPCODE(caller->savedpc[-1]) == OP_TAILCALL &&
-         L == G(L)->mainthread;
+         L == G(L)->mainthread && !L->hookmask;
 }
 
 

@@ -131,7 +131,7 @@ LUA_API int redlua_frame (lua_State *L, const void **first);
 
 /* Whether what the running C function returns is the result of the function
    that the host called: that one made the call, in the main thread, by a tail
-   call. */
+   call. In a thread with hooks it never counts as such. */
 LUA_API int redlua_isresult (lua_State *L);
 
 

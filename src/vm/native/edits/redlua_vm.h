@@ -50,6 +50,10 @@ LUAI_FUNC l_cold void redluaD_sample (lua_State *L);
 LUAI_FUNC int redluaD_status (lua_State *L, int errcode);
 
 
+/* `luaV_execute` for a thread with hooks. */
+LUAI_FUNC void redluaV_hooked (lua_State *L, int nexeccalls);
+
+
 /* Hash of a whole string, different in every process. */
 LUAI_FUNC unsigned int redluaS_hash (const char *str, size_t l);
 
