@@ -32,7 +32,7 @@ pub(super) fn debug<S: ReplySink>(
             let version = if speaks_resp3 { RespVersion::Resp3 } else { RespVersion::Resp2 };
             let mut reply = engine.encoder(version);
             if let Err(error) = engine.debug(host, what, link, true, &mut reply) {
-                reply.error(&as_line(error.line()));
+                reply.error(error.line());
             }
             log("Lua debugging session child exiting".to_owned());
             reply.out
@@ -44,13 +44,4 @@ pub(super) fn debug<S: ReplySink>(
     log(format!("{server} synchronous debugging eval session ended"));
     host.let_client_go();
     outcome
-}
-
-/// An error as one line of the protocol, as the server sends it.
-fn as_line(error: &[u8]) -> Vec<u8> {
-    let error = error.split(|&byte| byte == 0).next().unwrap_or_default();
-    let end = error.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
-    let error = &error[..end.map_or(0, |last| last + 1)];
-    let blank = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
-    error.iter().map(blank).collect()
 }

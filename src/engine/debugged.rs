@@ -133,7 +133,7 @@ impl Engine {
             tally: Tally::off(),
             passed: Cell::default(),
         };
-        let vm = self.debug_vm(Purpose::Scripts);
+        let vm = self.debug_vm(Purpose::Scripts, debugger.is_forked);
         vm.set_own_limit(found.limits.memory);
         let offset = self.shebang(body).map_or(0, |shebang| shebang.code_offset);
         let compiled = self.compile(&vm, body.get(offset..).unwrap_or_default())?;
@@ -172,7 +172,7 @@ impl Engine {
             tally: Tally::off(),
             passed: Cell::default(),
         };
-        let vm = self.debug_vm(Purpose::Functions);
+        let vm = self.debug_vm(Purpose::Functions, debugger.is_forked);
         let offset = library::metadata(&library.code).map_or(0, |metadata| metadata.code_offset);
         let registered = self.run_library(&vm, host, &library.code, offset, None)?;
         let own = registered.iter().find(|it| it.about.name == function.name);
@@ -184,15 +184,21 @@ impl Engine {
     }
 
     /// A VM for one debugged run, of which nothing is left after it.
-    fn debug_vm(&self, purpose: Purpose) -> Rc<Vm> {
+    fn debug_vm(&self, purpose: Purpose, is_forked: bool) -> Rc<Vm> {
         let vm = self.make_vm(purpose);
         vm.set_limits(config::memory_limit(), config::max_script_size());
+        if is_forked {
+            // It goes with its process. To close it would take a lock that the ticker's thread may have held
+            // when the process was made, and that nobody gives back here.
+            std::mem::forget(Rc::clone(&vm));
+        }
         vm
     }
 
     /// What writes replies as the server does, where it does not write them itself.
     pub fn encoder(&self, version: RespVersion) -> Encoder {
         let mut encoder = Encoder::new(version);
+        encoder.cleans_lines = true;
         if !self.dialect.is(Hosts::Redis70) {
             encoder.doubles = Some(|value| {
                 let mut buffer = [0; 32];

@@ -11,6 +11,8 @@ use crate::resp::sink::ReplySink;
 pub struct Encoder {
     /// The version the clients speak.
     pub version: RespVersion,
+    /// Lines end at a NUL, and have blanks for what would end them on the wire, as where the server writes them.
+    pub cleans_lines: bool,
     /// The text of a double, where it is not that of Redis 7.0.
     pub doubles: Option<fn(f64) -> String>,
     /// What was written so far; complete when every map and set has ended.
@@ -22,7 +24,7 @@ pub struct Encoder {
 impl Encoder {
     /// Makes an encoder with nothing written.
     pub fn new(version: RespVersion) -> Encoder {
-        Encoder { version, doubles: None, out: Vec::new(), open: Vec::new() }
+        Encoder { version, cleans_lines: false, doubles: None, out: Vec::new(), open: Vec::new() }
     }
 
     fn is_resp3(&self) -> bool {
@@ -33,6 +35,17 @@ impl Encoder {
         self.out.push(kind);
         self.out.extend_from_slice(line);
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A line of text, which a producer may have taken from a script as it was.
+    fn text(&mut self, kind: u8, text: &[u8]) {
+        if !self.cleans_lines {
+            return self.line(kind, text);
+        }
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        let blank = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
+        let text: Vec<u8> = text.iter().map(blank).collect();
+        self.line(kind, &text);
     }
 
     /// Puts the size of the innermost open aggregate where it began.
@@ -76,17 +89,19 @@ impl ReplySink for Encoder {
     }
 
     fn status(&mut self, line: &[u8]) {
-        self.line(b'+', line);
+        self.text(b'+', line);
     }
 
     fn error(&mut self, line: &[u8]) {
-        self.line(b'-', line);
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+        let trimmed = &line[..end.map_or(0, |last| last + 1)];
+        self.text(b'-', if self.cleans_lines { trimmed } else { line });
     }
 
     fn big_number(&mut self, digits: &[u8]) {
         match self.version {
             RespVersion::Resp2 => self.bulk(digits),
-            RespVersion::Resp3 => self.line(b'(', digits),
+            RespVersion::Resp3 => self.text(b'(', digits),
         }
     }
 

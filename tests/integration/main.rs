@@ -15,6 +15,7 @@ mod command_docs;
 mod commands;
 mod connections;
 mod debug;
+mod debugger;
 mod doors;
 mod environment;
 mod examples;

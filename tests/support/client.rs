@@ -97,6 +97,14 @@ impl Client {
         self.stream.get_mut().write_all(bytes).expect("the server reads requests");
     }
 
+    /// Does what [`Self::send_raw`] does, for a server that may be going away.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
     /// Reads the next frame, whatever it belongs to.
     ///
     /// # Panics
