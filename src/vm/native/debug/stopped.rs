@@ -159,10 +159,10 @@ impl Stopped<'_> {
             return true;
         }
         // SAFETY: the state is live.
-        let Some(mut record) = (unsafe { record(self.raw(), level, c"") }) else { return true };
+        let Some(record) = (unsafe { record(self.raw(), level, c"") }) else { return true };
         for number in 1.. {
             // SAFETY: the record is of a function that runs; a value is pushed with each name.
-            let name = unsafe { ffi::lua_getlocal(self.raw(), &mut record, number) };
+            let name = unsafe { ffi::lua_getlocal(self.raw(), &record, number) };
             // SAFETY: the name lives as long as the function.
             let Some(name) = (unsafe { text(name) }) else { break };
             let goes_on = look(&mut self.stack, name);
