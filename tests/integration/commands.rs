@@ -4,7 +4,7 @@ use crate::doors::{Door, Ours, Scripts, Stock, same};
 use crate::support::{Client, Server, Value, render};
 
 const SCRIPT_COMMANDS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
-const SUBCOMMANDS: [&str; 5] = ["LOAD", "EXISTS", "FLUSH", "KILL", "HELP"];
+const SUBCOMMANDS: [&str; 6] = ["LOAD", "EXISTS", "FLUSH", "KILL", "DEBUG", "HELP"];
 
 fn words(value: Option<&Value>) -> Vec<String> {
     let mut words: Vec<String> =
@@ -59,6 +59,7 @@ fn the_server_lists_exactly_the_declared_commands() {
         "lua.profile|start",
         "lua.profile|stop",
         "lua.script",
+        "lua.script|debug",
         "lua.script|doctor",
         "lua.script|exists",
         "lua.script|flush",
