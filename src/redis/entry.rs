@@ -73,7 +73,7 @@ fn load(ctx: *mut RedisModuleCtx, arguments: &Arguments) -> Result<(), String> {
     config::register(ctx, &arguments.settings)
         .map_err(|name| format!("bad value for the setting {name:?}"))?;
     info::register(ctx);
-    persistence::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
+    persistence::register(ctx, dialect).map_err(|name| format!("the server refused the {name}"))?;
     aof::register(ctx);
     filter::register(ctx).map_err(|name| format!("the server refused the {name}"))?;
     let module = Module {

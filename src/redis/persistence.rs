@@ -19,6 +19,7 @@ use super::global::{self, Module};
 use super::host::RedisHost;
 use super::takeover;
 use crate::config;
+use crate::dialect::{Dialect, Hosts};
 use crate::engine::{RestorePolicy, StagedLibraries};
 use crate::names;
 use crate::resp::ErrorReply;
@@ -53,13 +54,22 @@ pub(super) struct Loading {
     emptied_at: Cell<Option<u64>>,
 }
 
+/// Tells Valkey 9 that slots may move to other nodes as a whole, which it refuses while a module is there that does
+/// not say so. The keys of such a slot are the server's affair, and libraries are no keys.
+///
+/// Stock: `valkeymodule.h`.
+const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+
 /// Registers the data type and the callbacks for loads.
 ///
 /// # Errors
 /// What the server did not take.
-pub(super) fn register(ctx: *mut RedisModuleCtx) -> Result<(), &'static str> {
-    let options =
+pub(super) fn register(ctx: *mut RedisModuleCtx, dialect: Dialect) -> Result<(), &'static str> {
+    let mut options =
         raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+    if dialect.is(Hosts::Valkey) {
+        options |= HANDLE_ATOMIC_SLOT_MIGRATION;
+    }
     // SAFETY: the context is that of the load.
     unsafe { api!(SetModuleOptions(ctx, c_int::try_from(options).unwrap_or_default())) };
     // SAFETY: all fields may be zero.
