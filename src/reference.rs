@@ -100,6 +100,11 @@ fn lua_api() -> String {
         let _ = writeln!(page, "| `{}` | {} |", flag.name, flag.summary);
     }
     page.push_str(
+        "\n## Name of a script\n\n`#!lua name=cart:add`, or `LUA.SCRIPT LOAD script NAME cart:add`: 1 to 64 letters, digits, `_`, `-`, `.` \
+         and `:` that\nare no digest. Errors, logs and statistics show it in the place of the digest. Of two scripts \
+         with one name, the last\none loaded has it.\n",
+    );
+    page.push_str(
         "\n## Limits of a script\n\n`#!lua max-run-time=100 memory=10mb` as the first line; a function has them among \
          its flags,\nas `flags = {'no-writes', 'max-run-time=100'}`. Settings of the server count too: of two limits, \
          the smaller one.\n\n| limit | what it means |\n|---|---|\n",
@@ -203,7 +208,7 @@ fn errors() -> String {
     page.push_str(
         "Every error line the module can produce; `{}` stands for a detail. Errors of the stock engine\n\
          are worded as the server's own version words them. An error a script raises ends with\n\
-         ` script: <digest>, on @user_script:<line>.`\n",
+         ` script: <digest>, on @user_script:<line>.`, where a script with a name has that for the digest.\n",
     );
     for (origin, title) in
         [(Origin::Stock, "As the stock engine"), (Origin::Module, "The module's own")]

@@ -130,7 +130,8 @@ impl Engine {
             state: RunState::new(slot),
             // Whoever debugs has time, which is not the script's.
             watch: Watch::Load(None),
-            tally: Tally::off(),
+            keys: inputs.keys,
+            tally: &Tally::default(),
             passed: Cell::default(),
         };
         let vm = self.debug_vm(Purpose::Scripts, debugger.is_forked);
@@ -169,7 +170,8 @@ impl Engine {
             server,
             state: RunState::new(slot),
             watch: Watch::Load(None),
-            tally: Tally::off(),
+            keys: inputs.keys,
+            tally: &Tally::default(),
             passed: Cell::default(),
         };
         let vm = self.debug_vm(Purpose::Functions, debugger.is_forked);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::observe::Subject;
 use super::request::{self, NOTHING, integer};
 use super::state::Engine;
 use crate::config;
@@ -256,7 +255,8 @@ impl Engine {
         let run = RunContext {
             host,
             name: RunName::Function(&function.name),
-            tally: self.tally(inputs.keys, function.figures.borrow().samples_next()),
+            keys: inputs.keys,
+            tally: self.begin_tally(function.figures.borrow().samples_next()),
             grant,
             server,
             state: RunState::new(slot),
@@ -267,7 +267,7 @@ impl Engine {
         self.refresh(&vm, &run, &library)?;
         let mut reply = Counted::new(reply);
         let outcome = vm.invoke(&run, function.compiled.get(), inputs, &mut reply);
-        self.note(&run, Subject::Function(function), &outcome, reply.bytes);
+        self.note_function(&run, function, &outcome, reply.bytes);
         self.settle(&vm, outcome, Self::rebuild_function_vm)
             .map_err(|error| self.trace(&run, &vm, error))
     }
@@ -542,7 +542,8 @@ impl Engine {
         let run = RunContext {
             host,
             name: RunName::Function(b""),
-            tally: Tally::off(),
+            keys: &[],
+            tally: &Tally::default(),
             grant: Grant { read_only: true, allow_oom: false, allow_cross_slot: false },
             server: host.server_state(),
             state: RunState::new(None),

@@ -22,17 +22,13 @@ register!(ERRORS: NO_FIGURES: ErrorSpec = ErrorSpec::module(
 /// A command of a run is one of its slowest only if it took a thousandth of what makes a run slow.
 const CALLS_PER_RUN: u64 = 1000;
 
-/// What ran.
-pub(super) enum Subject<'a> {
-    Script(&'a Found),
-    Function(&'a Function),
-}
-
 /// What is kept of runs beside the figures, which are where the scripts and functions are.
 pub(super) struct Observer {
     pace: Pace,
     slow: RefCell<SlowLog>,
     bar: Cell<Bar>,
+    /// The counts of the run that is on.
+    tally: Tally,
 }
 
 /// How many ticks make a run slow, and a command one to remember.
@@ -47,7 +43,12 @@ struct Bar {
 impl Default for Observer {
     fn default() -> Self {
         let bar = Bar { setting: i64::MIN, run: 0, call: 0 };
-        Self { pace: Pace::of(ticks), slow: RefCell::default(), bar: Cell::new(bar) }
+        Self {
+            pace: Pace::of(ticks),
+            slow: RefCell::default(),
+            bar: Cell::new(bar),
+            tally: Tally::default(),
+        }
     }
 }
 
@@ -74,67 +75,91 @@ impl Observer {
     }
 }
 
+/// Figures for a script that had none.
+#[cold]
+fn begin_figures(place: &mut Option<Box<Figures>>) -> &mut Figures {
+    place.insert(Box::default())
+}
+
 impl Engine {
-    /// Counts for a run that begins now.
-    #[inline]
-    pub(super) fn tally<'a>(&self, keys: &'a [&'a [u8]], is_sampled: bool) -> Tally<'a> {
+    /// Begins to count for a run.
+    #[inline(always)]
+    pub(super) fn begin_tally(&self, is_sampled: bool) -> &Tally {
         let bar = self.observer.bar();
-        if bar.run == u64::MAX && !config::keeps_stats() {
-            return Tally::off();
+        let tally = &self.observer.tally;
+        if config::keeps_stats() {
+            tally.begin(bar.call, is_sampled);
+        } else if bar.run != u64::MAX {
+            tally.begin(bar.call, false);
+        } else {
+            tally.begin_for_nobody();
         }
-        Tally::new(keys, bar.call, is_sampled && config::keeps_stats())
+        tally
     }
 
-    /// Keeps what a run did that ended with `outcome`.
-    #[inline]
-    pub(super) fn note(
+    /// Keeps what a run of a script did that ended with `outcome`, unless the script was flushed meanwhile.
+    #[inline(always)]
+    pub(super) fn note_script(
         &self,
         run: &RunContext<'_>,
-        subject: Subject<'_>,
+        found: &Found,
         outcome: &Result<(), InvokeError>,
         reply_bytes: u64,
     ) {
-        let tally = &run.tally;
-        if tally.killed.get() {
-            self.killed_runs.set(self.killed_runs.get() + 1);
-        }
-        if tally.began == 0 {
-            return;
-        }
-        let took = ticks().saturating_sub(tally.began);
-        if config::keeps_stats() {
-            let undeclared = tally.undeclared();
-            let error = match outcome {
-                Ok(()) => None,
-                Err(InvokeError::Script(error) | InvokeError::Memory(error)) => Some(error.line()),
+        let Some(ran) = run.tally.end() else { return };
+        if config::keeps_stats()
+            && let Some(script) = self.cache.borrow_mut().at_mut(found.place, &found.sha1)
+        {
+            let figures = match &mut script.compiled.figures {
+                Some(figures) => figures,
+                none => begin_figures(none),
             };
-            let ran = Ran {
-                began: tally.began,
-                took,
-                commands: tally.commands.get(),
-                keys_read: tally.keys_read.get(),
-                keys_written: tally.keys_written.get(),
-                reply_bytes: error.map_or(reply_bytes, |line| line.len() as u64 + 3),
-                memory: tally.memory.get() as u64,
-                error,
-                killed: tally.killed.get(),
-                undeclared: undeclared.as_deref(),
-            };
-            match subject {
-                Subject::Script(found) => self.add_to_script(found, &ran),
-                Subject::Function(function) => function.figures.borrow_mut().add(&ran),
+            figures.add(Ran { reply_bytes, ..ran });
+            if outcome.is_err() || run.tally.has_undeclared() {
+                self.note_rare(figures, run.tally, outcome);
             }
         }
-        if took >= self.observer.bar().run {
-            self.note_slow(run, took);
+        if ran.took >= self.observer.bar.get().run {
+            self.note_slow(run, ran.took);
         }
     }
 
-    /// Adds a run to the figures of its script, unless that was flushed meanwhile.
-    #[inline]
-    fn add_to_script(&self, found: &Found, ran: &Ran<'_>) {
-        if let Some(script) = self.cache.borrow_mut().at_mut(found.place, &found.sha1) {
-            script.compiled.figures.get_or_insert_default().add(ran);
+    /// Keeps what a run of a function did that ended with `outcome`.
+    #[inline(always)]
+    pub(super) fn note_function(
+        &self,
+        run: &RunContext<'_>,
+        function: &Function,
+        outcome: &Result<(), InvokeError>,
+        reply_bytes: u64,
+    ) {
+        let Some(ran) = run.tally.end() else { return };
+        if config::keeps_stats() {
+            let figures = &mut *function.figures.borrow_mut();
+            figures.add(Ran { reply_bytes, ..ran });
+            if outcome.is_err() || run.tally.has_undeclared() {
+                self.note_rare(figures, run.tally, outcome);
+            }
+        }
+        if ran.took >= self.observer.bar.get().run {
+            self.note_slow(run, ran.took);
+        }
+    }
+
+    #[cold]
+    fn note_rare(&self, figures: &mut Figures, tally: &Tally, outcome: &Result<(), InvokeError>) {
+        if let Err(InvokeError::Script(error) | InvokeError::Memory(error)) = outcome {
+            figures.add_error(error.line(), tally.was_killed());
+        }
+        if tally.has_undeclared() {
+            figures.add_undeclared(&tally.undeclared());
+        }
+    }
+
+    /// Counts a failed run as one that was killed, if it was.
+    pub(super) fn note_kill(&self) {
+        if self.observer.tally.was_killed() {
+            self.killed_runs.set(self.killed_runs.get() + 1);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use super::observe::Subject;
 use super::request::{RunRequest, Source};
 use super::scripts::Found;
 use super::state::Engine;
@@ -55,14 +54,15 @@ impl Engine {
             server,
             state: RunState::new(slot),
             watch: self.watch(found.limits),
-            tally: self.tally(inputs.keys, found.is_sampled),
+            keys: inputs.keys,
+            tally: self.begin_tally(found.is_sampled),
             passed: Cell::default(),
         };
         let vm = self.vm(found.limits);
         let function = self.function(&vm, &found)?;
         let mut reply = Counted::new(reply);
         let outcome = vm.invoke(&run, function, inputs, &mut reply);
-        self.note(&run, Subject::Script(&found), &outcome, reply.bytes);
+        self.note_script(&run, &found, &outcome, reply.bytes);
         self.settle(&vm, outcome, Self::rebuild).map_err(|error| self.trace(&run, &vm, error))
     }
 
@@ -141,6 +141,7 @@ impl Engine {
         }
         outcome.map_err(|error| {
             self.failed_runs.set(self.failed_runs.get() + 1);
+            self.note_kill();
             match error {
                 InvokeError::Script(error) | InvokeError::Memory(error) => error,
             }

@@ -19,7 +19,7 @@ pub fn held_bytes() -> usize {
 
 /// What one run did.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ran<'a> {
+pub struct Ran {
     /// The clock when it began.
     pub began: u64,
     /// Ticks it took.
@@ -34,12 +34,6 @@ pub struct Ran<'a> {
     pub reply_bytes: u64,
     /// Bytes the virtual machine grew by at most.
     pub memory: u64,
-    /// The error it ended with.
-    pub error: Option<&'a [u8]>,
-    /// It was ended by a client or a limit.
-    pub killed: bool,
-    /// A key it used without having declared it.
-    pub undeclared: Option<&'a [u8]>,
 }
 
 /// The error a run ended with.
@@ -92,46 +86,61 @@ pub struct Figures {
 
 impl Figures {
     /// Adds a run.
-    #[inline]
-    pub fn add(&mut self, ran: &Ran<'_>) {
-        if self.calls == 0 {
-            self.first = ran.began;
-        }
+    #[inline(always)]
+    pub fn add(&mut self, ran: Ran) {
         self.calls += 1;
         self.last = ran.began;
         self.ticks += ran.took;
         self.longest = self.longest.max(ran.took);
-        self.commands += ran.commands;
-        self.keys_read += ran.keys_read;
-        self.keys_written += ran.keys_written;
         self.reply_bytes += ran.reply_bytes;
         self.memory = self.memory.max(ran.memory);
-        let before = self.times.held_bytes();
-        self.times.add(ran.took);
-        let grown = self.times.held_bytes() - before;
-        if grown != 0 || ran.error.is_some() || ran.undeclared.is_some() {
-            HELD.fetch_add(grown, Ordering::Relaxed);
-            self.add_rare(ran);
+        if ran.commands != 0 {
+            self.commands += ran.commands;
+            self.keys_read += ran.keys_read;
+            self.keys_written += ran.keys_written;
+        }
+        if !self.times.count(ran.took) {
+            self.make_room(ran.took);
         }
     }
 
     #[cold]
-    fn add_rare(&mut self, ran: &Ran<'_>) {
-        self.errors += u64::from(ran.error.is_some());
-        self.kills += u64::from(ran.killed);
+    fn make_room(&mut self, took: u64) {
+        // The first run finds no bucket.
+        if self.calls == 1 {
+            self.first = self.last;
+        }
+        let before = self.times.held_bytes();
+        self.times.add(took);
+        HELD.fetch_add(self.times.held_bytes() - before, Ordering::Relaxed);
+    }
+
+    /// Adds the error that the run that was added last ended with.
+    #[cold]
+    pub fn add_error(&mut self, error: &[u8], killed: bool) {
+        self.errors += 1;
+        self.kills += u64::from(killed);
+        self.reply_bytes += error.len() as u64 + 3;
+        let (before, at) = (self.notes_bytes(), self.last);
+        let notes = self.notes.get_or_insert_default();
+        let text = error.get(..ERROR_LENGTH).unwrap_or(error).into();
+        notes.last_error = Some(LastError { text, at });
+        if let Some(name) = refused_global(error) {
+            notes.global = Some(name.get(..KEY_LENGTH).unwrap_or(name).into());
+        }
+        self.count_notes(before);
+    }
+
+    /// Adds a key that a run used without having declared it.
+    #[cold]
+    pub fn add_undeclared(&mut self, key: &[u8]) {
         let before = self.notes_bytes();
-        if let Some(error) = ran.error {
-            let notes = self.notes.get_or_insert_default();
-            let text = error.get(..ERROR_LENGTH).unwrap_or(error).into();
-            notes.last_error = Some(LastError { text, at: ran.began });
-            if let Some(name) = refused_global(error) {
-                notes.global = Some(name.get(..KEY_LENGTH).unwrap_or(name).into());
-            }
-        }
-        if let Some(key) = ran.undeclared {
-            let notes = self.notes.get_or_insert_default();
-            notes.undeclared = Some(key.get(..KEY_LENGTH).unwrap_or(key).into());
-        }
+        let notes = self.notes.get_or_insert_default();
+        notes.undeclared = Some(key.get(..KEY_LENGTH).unwrap_or(key).into());
+        self.count_notes(before);
+    }
+
+    fn count_notes(&self, before: usize) {
         HELD.fetch_add(self.notes_bytes(), Ordering::Relaxed);
         HELD.fetch_sub(before, Ordering::Relaxed);
     }
@@ -227,16 +236,17 @@ fn refused_global(error: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn ran(took: u64) -> Ran<'static> {
+    fn ran(took: u64) -> Ran {
         Ran { began: 100 + took, took, commands: 2, memory: took, ..Ran::default() }
     }
 
     #[test]
     fn runs_are_summed_up() {
         let mut figures = Figures::default();
-        figures.add(&ran(40));
-        figures.add(&ran(10));
-        figures.add(&Ran { error: Some(b"ERR no"), killed: true, ..ran(20) });
+        figures.add(ran(40));
+        figures.add(ran(10));
+        figures.add(ran(20));
+        figures.add_error(b"ERR no", true);
         assert_eq!((figures.calls, figures.errors, figures.kills), (3, 1, 1));
         assert_eq!((figures.ticks, figures.longest, figures.memory), (70, 40, 40));
         assert_eq!((figures.first, figures.last, figures.commands), (140, 120, 6));
@@ -258,7 +268,7 @@ mod tests {
             if figures.samples_next() {
                 sampled.push(call);
             }
-            figures.add(&ran(1));
+            figures.add(ran(1));
         }
         assert_eq!(sampled, [1, 2, 4, 8, 16]);
     }
@@ -267,12 +277,13 @@ mod tests {
     fn long_texts_are_cut_and_globals_are_seen() {
         let mut figures = Figures::default();
         let long = [b'x'; 10_000];
-        figures.add(&Ran { error: Some(&long), undeclared: Some(&long), ..ran(1) });
+        figures.add_error(&long, false);
+        figures.add_undeclared(&long);
         assert_eq!(figures.last_error().unwrap().text.len(), ERROR_LENGTH);
         assert_eq!(figures.undeclared().unwrap().len(), KEY_LENGTH);
         assert_eq!(figures.global(), None);
         let error = b"ERR user_script:1: Script attempted to access nonexistent global variable 'print' script: x";
-        figures.add(&Ran { error: Some(error), ..ran(1) });
+        figures.add_error(error, false);
         assert_eq!(figures.global(), Some(&b"print"[..]));
         assert_eq!(
             refused_global(b"ERR user_script:1: Attempt to modify a readonly table"),

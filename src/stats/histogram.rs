@@ -17,15 +17,22 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts a value.
+    /// Counts a value, if there is a bucket for it.
     #[inline]
-    pub fn add(&mut self, value: u64) {
-        let bucket = bucket_of(value);
-        let place = usize::from(bucket.wrapping_sub(self.first));
+    pub fn count(&mut self, value: u64) -> bool {
+        let place = usize::from(bucket_of(value).wrapping_sub(self.first));
         match self.counts.get_mut(place) {
-            Some(count) => *count = count.saturating_add(1),
-            None => self.add_times(bucket, 1),
+            Some(count) => {
+                *count = count.saturating_add(1);
+                true
+            }
+            None => false,
         }
+    }
+
+    /// Counts a value.
+    pub fn add(&mut self, value: u64) {
+        self.add_times(bucket_of(value), 1);
     }
 
     /// Adds what another one counted.

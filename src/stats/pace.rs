@@ -1,30 +1,46 @@
 //! How long a tick of the run's clock is.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// As long as the clocks have run together for less than this, a rate is not known well enough to keep it.
+/// As long as the clocks have run together for less than this, the rate is not known well enough to go by it.
 const SETTLED: Duration = Duration::from_millis(50);
+/// When they have run together for so long, the rate stays as it was found: sums must not shrink.
+const SURE: Duration = Duration::from_secs(2);
+/// How often both clocks are read to find them at the same moment.
+const TRIES: usize = 5;
 
-/// Two clocks that are read together once, and again whenever the length of a tick is asked for.
+/// Two clocks that are read together once, and again when the length of a tick is asked for.
 ///
-/// So nothing waits until the rate is known, and it is known the better the longer the module is loaded.
-#[derive(Clone, Copy, Debug)]
+/// So nothing waits until the rate is known.
+#[derive(Debug)]
 pub struct Pace {
     ticks: u64,
     since: Instant,
     clock: fn() -> u64,
+    nanos_per_tick: Cell<Option<f64>>,
 }
 
 impl Pace {
     /// The pace of a clock that counts ticks.
     pub fn of(clock: fn() -> u64) -> Self {
-        Self { ticks: clock(), since: Instant::now(), clock }
+        let (since, ticks) = read(clock);
+        Self { ticks, since, clock, nanos_per_tick: Cell::new(None) }
     }
 
     /// Nanoseconds of one tick.
-    pub fn nanos_per_tick(&self) -> f64 {
-        let elapsed = self.since.elapsed().as_nanos() as f64;
-        elapsed.max(1.0) / ((self.clock)().saturating_sub(self.ticks).max(1) as f64)
+    fn nanos_per_tick(&self) -> f64 {
+        if let Some(known) = self.nanos_per_tick.get() {
+            return known;
+        }
+        let (now, ticks) = read(self.clock);
+        let elapsed = now.saturating_duration_since(self.since);
+        let passed = ticks.saturating_sub(self.ticks).max(1);
+        let nanos = elapsed.as_nanos().max(1) as f64 / passed as f64;
+        if elapsed >= SURE {
+            self.nanos_per_tick.set(Some(nanos));
+        }
+        nanos
     }
 
     /// Ticks in that many microseconds, once that is known well.
@@ -41,6 +57,19 @@ impl Pace {
             now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
+}
+
+/// What the system's clock and the other one show at the same moment, or as near as can be.
+fn read(clock: fn() -> u64) -> (Instant, u64) {
+    let both = || {
+        let before = Instant::now();
+        let ticks = clock();
+        (before.elapsed(), before, ticks)
+    };
+    let readings = [(); TRIES].map(|()| both());
+    let closest = readings.into_iter().min_by_key(|(gap, ..)| *gap);
+    closest
+        .map_or_else(|| (Instant::now(), clock()), |(gap, before, ticks)| (before + gap / 2, ticks))
 }
 
 /// What ticks are at one moment.
@@ -97,7 +126,7 @@ mod tests {
         assert!(pace.since.elapsed() >= SETTLED);
         let ticks = ticks.unwrap();
         assert!((3_900_000..4_100_000).contains(&ticks), "{ticks}");
-        let nanos = pace.nanos_per_tick();
+        let nanos = pace.scale().nanos_per_tick;
         assert!((0.24..0.26).contains(&nanos), "{nanos}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let scale = pace.scale();

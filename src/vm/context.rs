@@ -53,8 +53,10 @@ pub struct RunContext<'a> {
     pub state: RunState,
     /// What time may do to the run.
     pub watch: Watch<'a>,
+    /// The keys it was given.
+    pub keys: &'a [&'a [u8]],
     /// What it does, counted.
-    pub tally: Tally<'a>,
+    pub tally: &'a Tally,
     /// The reply that is the run's result and goes to the client as it is.
     pub passed: Cell<Option<<ServerHost as Host>::Reply>>,
 }

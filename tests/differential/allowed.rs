@@ -91,6 +91,17 @@ pub const ALLOWED: &[Allowed] = &[
         difference: Difference::Any,
     },
     Allowed {
+        cases: &[
+            "EVAL with the first line #!lua name=x",
+            "EVAL with the first line #!lua name=x flags=no-writes",
+            "SCRIPT LOAD with the first line #!lua name=x",
+            "SCRIPT LOAD with the first line #!lua name=x flags=no-writes",
+        ],
+        reason: "scripts may have names",
+        on: |_| true,
+        difference: Difference::Any,
+    },
+    Allowed {
         cases: &["FUNCTION CREATE", "FUNCTION INFO"],
         reason: "stock has no such subcommands",
         on: |_| true,

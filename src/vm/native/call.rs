@@ -252,7 +252,7 @@ fn execute(
     };
     match outcome {
         CallOutcome::Reply(reply) => {
-            run.tally.called(began, facts, argv);
+            run.tally.called(run, began, facts, argv);
             if let Some(slot) = slot {
                 run.state.slot.set(Some(slot));
             }

@@ -33,7 +33,9 @@ pub(super) unsafe extern "C" fn poll(l: *mut ffi::lua_State) -> c_int {
     let verdict = catch_unwind(AssertUnwindSafe(|| {
         let run = shared.run()?;
         let end = run.look(shared.elapsed()?);
-        run.tally.killed.set(end.is_some());
+        if end.is_some() {
+            run.tally.kill();
+        }
         end
     }));
     let end = verdict.unwrap_or_else(|_| {

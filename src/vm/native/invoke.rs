@@ -67,7 +67,7 @@ impl State {
         // SAFETY: the handler, the function and its parameters are on the stack.
         let status = unsafe { ffi::lua_pcall(self.raw(), parameters, 1, -2 - parameters) };
         self.revive(status);
-        run.tally.memory.set(self.shared().peak() - before);
+        run.tally.grew(self.shared().peak() - before);
         self.with_stack(|stack| {
             let outcome = match status {
                 ffi::LUA_OK => match run.passed.take() {
