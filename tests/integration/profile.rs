@@ -213,8 +213,8 @@ fn deep_stacks_and_odd_names_keep_the_form() {
     client.ok(&["LUA.PROFILE", "START"]);
     let script = "local t = {}\n\
         t['a;b c\\n'] = function(n) if n > 0 then return 1 + t['a;b c\\n'](n - 1) end\n\
-        for i = 1, 30000 do n = n + i end return n end\n\
-        local co = coroutine.wrap(function() for i = 1, 10000 do redis.call('PING') end end)\n\
+        for i = 1, 500000 do n = n + i end return n end\n\
+        local co = coroutine.wrap(function() for i = 1, 500 do redis.call('PING') end end)\n\
         co()\n\
         redis.pcall('no;such command')\n\
         return t['a;b c\\n'](200)";
@@ -259,7 +259,7 @@ fn misuse_is_refused() {
     );
     assert!(client.text("LUA.PROFILE GET a b").ends_with(" Try LUA.PROFILE HELP."));
     let inside = client.show(&["LUA.EVAL", "return redis.call('LUA.PROFILE', 'STOP')", "0"]);
-    assert!(inside.starts_with("-ERR This Redis command is not allowed from script"), "{inside}");
+    assert!(inside.contains(" command is not allowed from script"), "{inside}");
 }
 
 #[test]
