@@ -224,6 +224,7 @@ fn settings_are_read_and_set_at_run_time() {
     assert_eq!(field("redlua.max-run-time"), Some("0".to_owned()));
     assert_eq!(field("redlua.max-run-time-after-write"), Some("0".to_owned()));
     assert_eq!(field("redlua.exec-time-limit"), Some("30000".to_owned()));
+    assert_eq!(field("redlua.error-traceback"), Some("log".to_owned()));
     assert_eq!(settings.elements().expect("a list").len(), 26);
     for (name, value, shown) in [
         ("redlua.memory-limit", "64mb", 64 << 20),
