@@ -272,10 +272,19 @@ impl Shared {
         let previous = self.run.replace(Some(pointer));
         debug_assert!(previous.is_none(), "a run inside a run");
         let outer = self.ticker.begin(self.flag.get());
-        if outer.is_sampled() {
+        if !outer.is_nothing() && outer.is_sampled() {
             self.sample(true);
         }
         RunGuard { shared: self, outer }
+    }
+
+    /// Ends a run of which samples were taken, or that was within another.
+    #[cold]
+    fn end(&self, outer: Outer) {
+        if outer.is_sampled() {
+            self.sample(false);
+        }
+        self.ticker.end(outer);
     }
 
     /// Has functions that end tell so, or not any more.
@@ -313,10 +322,11 @@ pub(crate) struct RunGuard<'a> {
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        if self.outer.is_sampled() {
-            self.shared.sample(false);
+        if self.outer.is_nothing() {
+            self.shared.ticker.end_plainly();
+        } else {
+            self.shared.end(self.outer);
         }
-        self.shared.ticker.end(self.outer);
         self.shared.run.set(None);
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::c_int;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::time::Instant;
 
 use mlua::ffi;
 
@@ -57,10 +58,10 @@ fn take(stack: &mut Stack<'_>, skip: c_int) {
         return;
     }
     let Some(run) = shared.run() else { return };
-    shared
-        .ticker()
-        .profiler()
-        .count(run.name, samples, |text| write_frames(stack, run, skip, text));
+    let begun = Instant::now();
+    let profiler = shared.ticker().profiler();
+    profiler.count(run.name, samples, |text| write_frames(stack, run, skip, text));
+    shared.ticker().note_cost(begun.elapsed());
 }
 
 /// Counts the samples that are due at the end of a run.

@@ -26,6 +26,12 @@ const NAP: Duration = Duration::from_secs(1);
 /// The mean time between two samples, in microseconds.
 const BETWEEN_SAMPLES: u64 = 1000;
 
+/// A sample may take this part of the time up to the next one; where it takes more, there are fewer of them,
+/// and each stands for more.
+const SAMPLE_SHARE: u32 = 32;
+/// The most that one stands for.
+const LONGEST_STRIDE: u64 = 1000;
+
 /// The thread waits to be woken.
 const SLEEPS: u8 = 1;
 /// A profile is on.
@@ -55,6 +61,8 @@ struct Beat {
     attention: AtomicU8,
     /// Samples that are due in the run that is on.
     samples: AtomicU64,
+    /// How many samples are taken at a time.
+    stride: AtomicU64,
     /// The thread is to end.
     ends: AtomicBool,
 }
@@ -74,6 +82,7 @@ impl Ticker {
             epoch: Instant::now(),
             attention: AtomicU8::new(0),
             samples: AtomicU64::new(0),
+            stride: AtomicU64::new(1),
             ends: AtomicBool::new(false),
         });
         let ticking = Arc::clone(&beat);
@@ -116,11 +125,16 @@ impl Ticker {
     #[inline]
     pub(super) fn end(&self, outer: Outer) {
         let beat = &*self.beat;
-        let outer = outer.flag();
-        beat.flag.store(outer, Ordering::Release);
-        if !outer.is_null() {
+        beat.flag.store(outer.flag(), Ordering::Release);
+        if !outer.flag().is_null() {
             beat.run.store(beat.run.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
+    }
+
+    /// The same for a run within which nothing is left to be done and that was within no other.
+    #[inline]
+    pub(super) fn end_plainly(&self) {
+        self.beat.flag.store(ptr::null_mut(), Ordering::Release);
     }
 
     /// What the profile is kept in.
@@ -133,6 +147,7 @@ impl Ticker {
         let is_begun = self.profiler.begin(target);
         if is_begun {
             self.beat.samples.store(0, Ordering::Relaxed);
+            self.beat.stride.store(1, Ordering::Relaxed);
             self.beat.attention.fetch_or(SAMPLES, Ordering::Relaxed);
             self.thread.unpark();
         }
@@ -179,14 +194,29 @@ impl Outer {
     /// The bit of the address that says so: a flag lies at an even one.
     const SAMPLED: usize = 1;
 
+    /// Whether there is nothing to give back.
     #[inline]
+    pub(super) fn is_nothing(self) -> bool {
+        self.0.is_null()
+    }
+
     pub(super) fn is_sampled(self) -> bool {
         self.0.addr() & Self::SAMPLED != 0
     }
 
-    #[inline]
     fn flag(self) -> *mut c_int {
         self.0.map_addr(|address| address & !Self::SAMPLED)
+    }
+}
+
+impl Ticker {
+    /// Notes how long it took to take samples.
+    pub(super) fn note_cost(&self, cost: Duration) {
+        let wanted = (cost * SAMPLE_SHARE).as_micros() as u64 / BETWEEN_SAMPLES + 1;
+        // It comes down slowly, as samples are of different cost.
+        let stride = self.beat.stride.load(Ordering::Relaxed);
+        let stride = wanted.max(stride - stride / 8).min(LONGEST_STRIDE);
+        self.beat.stride.store(stride, Ordering::Relaxed);
     }
 }
 
@@ -208,12 +238,13 @@ impl Beat {
         let mut last = 0;
         let mut ticked = Instant::now();
         let chance = RandomState::new();
+        let mut due = 0;
         while !self.ends.load(Ordering::Relaxed) {
             let run = self.run.load(Ordering::Relaxed);
             idle = if run == last && !self.is_running() { idle + 1 } else { 0 };
             last = run;
             if self.attention.load(Ordering::Relaxed) & SAMPLES != 0 {
-                self.sample();
+                self.sample(&mut due);
                 if ticked.elapsed() >= TICK {
                     ticked = Instant::now();
                     self.interrupt();
@@ -236,12 +267,16 @@ impl Beat {
         !self.flag.load(Ordering::Relaxed).is_null()
     }
 
-    /// Counts a sample if a run is on, and has it look up.
-    fn sample(&self) {
+    /// Counts a sample if a run is on, and has it look up once enough of them are due.
+    fn sample(&self, due: &mut u64) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let flag = self.flag.load(Ordering::Acquire);
-        if !flag.is_null() {
-            self.samples.fetch_add(1, Ordering::Relaxed);
+        if flag.is_null() {
+            return;
+        }
+        *due += 1;
+        if *due >= self.stride.load(Ordering::Relaxed) {
+            self.samples.fetch_add(std::mem::take(due), Ordering::Relaxed);
             // SAFETY: as in `interrupt`.
             unsafe { flag.write_volatile(1) };
         }
@@ -334,7 +369,7 @@ mod tests {
         assert!(!ticker.begin(flag).is_sampled());
         ticker.end(Outer(ptr::null_mut()));
         assert!(ticker.begin_profile(ProfileTarget::All));
-        ticker.beat.sample();
+        ticker.beat.sample(&mut 0);
         assert_eq!(ticker.take_samples(), 0, "no run is on");
         let outer = ticker.begin(flag);
         assert!(outer.is_sampled() && outer.flag().is_null());
@@ -346,8 +381,14 @@ mod tests {
         ticker.end(outer);
         ticker.let_go();
         ticker.take_samples();
-        ticker.beat.sample();
+        ticker.beat.sample(&mut 0);
         assert_eq!(ticker.take_samples(), 0, "the run has ended");
+        ticker.note_cost(Duration::from_micros(30));
+        assert_eq!(ticker.beat.stride.load(Ordering::Relaxed), 1);
+        ticker.note_cost(Duration::from_micros(100));
+        assert_eq!(ticker.beat.stride.load(Ordering::Relaxed), 4);
+        ticker.note_cost(Duration::from_secs(100));
+        assert_eq!(ticker.beat.stride.load(Ordering::Relaxed), LONGEST_STRIDE);
         assert!(ticker.end_profile() && !ticker.end_profile() && !ticker.is_sampling());
     }
 }
