@@ -122,9 +122,13 @@ impl Engine {
         let mut grant = self.admit(host, request, &found, &server)?;
         let declared = inputs.keys.first().copied();
         let slot = bind(&mut grant, declared, &server, self.dialect);
+        let name = self.name_of(&found);
         let run = RunContext {
             host,
-            name: found.run_name(),
+            name: match &name {
+                Some(name) => RunName::Named(found.sha1, name),
+                None => RunName::Script(found.sha1),
+            },
             grant,
             server,
             state: RunState::new(slot),

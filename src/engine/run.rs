@@ -14,7 +14,7 @@ use crate::policy::{Demand, RunState, ServerState};
 use crate::register::register;
 use crate::resp::{Counted, ERRORS, ErrorReply, ErrorSpec, ReplySink};
 use crate::script::{Origin, RunLimits, Sha1};
-use crate::vm::{InvokeError, RunContext, Vm, Watch};
+use crate::vm::{InvokeError, RunContext, RunName, Vm, Watch};
 
 register!(ERRORS: NO_SCRIPT: ErrorSpec = ErrorSpec::stock(
     "NOSCRIPT",
@@ -47,9 +47,13 @@ impl Engine {
         let mut grant = self.admit(host, request, &found, &server)?;
         let declared = inputs.keys.first().copied();
         let slot = bind(&mut grant, declared, &server, self.dialect);
+        let name = self.name_of(&found);
         let run = RunContext {
             host,
-            name: found.run_name(),
+            name: match &name {
+                Some(name) => RunName::Named(found.sha1, name),
+                None => RunName::Script(found.sha1),
+            },
             grant,
             server,
             state: RunState::new(slot),

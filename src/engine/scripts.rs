@@ -14,7 +14,7 @@ use crate::script::{
     Origin, RunLimits, Script, ScriptCache, ScriptFlags, Sha1, Shebang, ShebangError,
 };
 use crate::stats::Figures;
-use crate::vm::{CompileError, FunctionRef, RunName, Vm};
+use crate::vm::{CompileError, FunctionRef, Vm};
 
 register!(ERRORS: COMPILE: ErrorSpec = ErrorSpec::stock(
     "ERR",
@@ -72,8 +72,8 @@ pub(super) struct Found {
     pub(super) sha1: Sha1,
     /// Where the cache has it, for as long as it has it.
     pub(super) place: u32,
-    /// The name it was given.
-    pub(super) name: Option<Arc<[u8]>>,
+    /// It was given a name.
+    is_named: bool,
     /// This run is to be looked at closely.
     pub(super) is_sampled: bool,
     pub(super) flags: Option<ScriptFlags>,
@@ -137,6 +137,15 @@ impl Engine {
         let sha1 = Sha1::from_hex(digest).or_else(|| cache.named(digest));
         let body = sha1.and_then(|sha1| Some(&cache.peek(&sha1)?.body));
         body.map(|body| body.to_vec()).ok_or_else(|| ErrorReply::new(&NO_SCRIPT, self.dialect))
+    }
+
+    /// The name of a script, if it was given one.
+    #[inline]
+    pub(super) fn name_of(&self, found: &Found) -> Option<Arc<[u8]>> {
+        if !found.is_named {
+            return None;
+        }
+        self.cache.borrow().peek(&found.sha1)?.name.clone()
     }
 
     /// The scripts of the cache.
@@ -241,20 +250,11 @@ impl Found {
         Self {
             sha1: script.sha1,
             place,
-            name: script.name.clone(),
+            is_named: script.name.is_some(),
             is_sampled: script.compiled.figures().is_none_or(Figures::samples_next),
             flags: script.flags,
             limits: script.limits,
             compiled: script.compiled.compiled.get(),
-        }
-    }
-
-    /// The script as errors name it.
-    #[inline]
-    pub(super) fn run_name(&self) -> RunName<'_> {
-        match &self.name {
-            Some(name) => RunName::Named(self.sha1, name),
-            None => RunName::Script(self.sha1),
         }
     }
 }

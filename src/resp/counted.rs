@@ -29,6 +29,11 @@ impl<'a, S: ReplySink> Counted<'a, S> {
     }
 }
 
+/// Bytes of an integer in RESP.
+fn longer_integer(value: i64) -> u64 {
+    (digits(value.unsigned_abs()) + usize::from(value < 0)) as u64 + 3
+}
+
 /// The decimal digits of a number.
 #[inline]
 fn digits(number: u64) -> usize {
@@ -47,7 +52,7 @@ impl<S: ReplySink> ReplySink for Counted<'_, S> {
     }
 
     fn integer(&mut self, value: i64) {
-        self.line(digits(value.unsigned_abs()) + usize::from(value < 0));
+        self.bytes += if (0..10).contains(&value) { 4 } else { longer_integer(value) };
         self.sink.integer(value);
     }
 

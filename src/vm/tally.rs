@@ -74,7 +74,6 @@ impl Tally {
         self.commands.set(0);
         self.keys_read.set(0);
         self.keys_written.set(0);
-        self.memory.set(0);
         self.bar.set(bar);
         self.to_inspect.set(if inspects { INSPECTED } else { 0 });
         if !self.marks.get().is_empty() {

@@ -102,6 +102,18 @@ pub const ALLOWED: &[Allowed] = &[
         difference: Difference::Any,
     },
     Allowed {
+        cases: &["arity, flags and keys of script|load"],
+        reason: "a script may be given a name when it is loaded",
+        on: |_| true,
+        difference: Difference::Any,
+    },
+    Allowed {
+        cases: &["SCRIPT STATS"],
+        reason: "stock has no such subcommand",
+        on: |_| true,
+        difference: Difference::Any,
+    },
+    Allowed {
         cases: &["FUNCTION CREATE", "FUNCTION INFO"],
         reason: "stock has no such subcommands",
         on: |_| true,
