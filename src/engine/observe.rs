@@ -19,8 +19,9 @@ register!(ERRORS: NO_FIGURES: ErrorSpec = ErrorSpec::module(
     "`LUA.SCRIPT STATS` is asked for something that is neither cached nor loaded.",
 ));
 
-/// A command of a run is one of its slowest only if it took a thousandth of what makes a run slow.
-const CALLS_PER_RUN: u64 = 1000;
+/// A command of a run is one of its slowest only if it took such a part of what makes a run slow. One that is
+/// remembered costs about as much as a GET, so a run of nothing but short commands has none.
+const CALLS_PER_RUN: u64 = 32;
 
 /// What is kept of runs beside the figures, which are where the scripts and functions are.
 pub(super) struct Observer {

@@ -59,8 +59,8 @@ fn entries_are_those_of_stock_and_tell_what_ran() {
     let ours = last(&mut client);
     // The server logged the same command, with the same caller.
     let stock = client.value(&["SLOWLOG", "GET", "-1"]);
-    let stock = stock.elements().unwrap().iter().map(|entry| entry.elements().unwrap());
-    let stock = stock.filter(|entry| words(&entry[3])[0] == "LUA.EVAL").last().expect("an entry");
+    let mut stock = stock.elements().unwrap().iter().map(|entry| entry.elements().unwrap());
+    let stock = stock.rfind(|entry| words(&entry[3])[0] == "LUA.EVAL").expect("an entry");
     assert_eq!(ours[0], Value::Integer(0));
     let times = [&ours[1], &stock[1]].map(|time| time.integer().unwrap());
     assert!(times[0].abs_diff(times[1]) <= 1, "{times:?}");
@@ -141,8 +141,8 @@ fn arguments_are_trimmed_as_on_stock() {
         client.cmd(&argv);
         let ours = last(&mut client);
         let stock = client.value(&["SLOWLOG", "GET", "-1"]);
-        let stock = stock.elements().unwrap().iter().map(|entry| entry.elements().unwrap());
-        let stock = stock.filter(|entry| words(&entry[3])[0] == "LUA.EVAL").next().unwrap();
+        let mut stock = stock.elements().unwrap().iter().map(|entry| entry.elements().unwrap());
+        let stock = stock.find(|entry| words(&entry[3])[0] == "LUA.EVAL").unwrap();
         assert_eq!(ours[3], stock[3]);
         let inner = &ours[7].elements().unwrap()[0];
         let inner = words(&inner.elements().unwrap()[1]);
