@@ -215,3 +215,141 @@ impl Engine {
         encoder
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::policy::admission::Access;
+
+    fn host(commands: &[&str]) -> ServerHost {
+        let command = |line: &&str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+            format!("*{}\r\n{}", line.split(' ').count(), words.collect::<String>()).into_bytes()
+        };
+        let host = ServerHost::default();
+        host.commands.replace(commands.iter().map(command).collect());
+        host
+    }
+
+    /// What the client of a session is told, and then the reply.
+    fn debug(engine: &Engine, host: &ServerHost, what: Debugged<'_>) -> String {
+        let mut reply = engine.encoder(RespVersion::Resp2);
+        let link = host.hold_client().expect("there is a client");
+        if let Err(error) = engine.debug(host, what, link, true, &mut reply) {
+            reply.error(error.line());
+        }
+        let told = [host.told.take(), reply.out].concat();
+        String::from_utf8_lossy(&told).into_owned()
+    }
+
+    fn script<'a>(body: &'a str, arguments: &'a [&'a [u8]]) -> Debugged<'a> {
+        let source = Source::Body(body.as_bytes());
+        Debugged::Script(RunRequest { source, arguments, access: Access::ReadWrite })
+    }
+
+    fn engine() -> Engine {
+        Engine::new(Dialect::redis(7, 0, 15)).expect("a thread")
+    }
+
+    #[test]
+    fn a_script_is_followed_line_by_line_and_calls_are_shown() {
+        let engine = engine();
+        let host = host(&["s", "p a", "c"]);
+        let told = debug(
+            &engine,
+            &host,
+            script("local a = 1\nredis.call('SET', 'k', a)\nreturn a", &[b"0"]),
+        );
+        assert_eq!(
+            told,
+            "*2\r\n+* Stopped at 1, stop reason = step over\r\n+-> 1   local a = 1\r\n\
+             *2\r\n+* Stopped at 2, stop reason = step over\r\n+-> 2   redis.call('SET', 'k', a)\r\n\
+             *1\r\n+<value> 1\r\n*1\r\n+<endsession>\r\n:1\r\n"
+        );
+        assert_eq!(host.calls.borrow().len(), 1);
+        let host = host_of_steps(3);
+        let told = debug(&engine, &host, script("redis.call('GET', 'k')\nreturn 1", &[b"0"]));
+        assert!(told.contains("+<redis> GET k\r\n+<reply> \"+OK\"\r\n"), "{told}");
+    }
+
+    fn host_of_steps(count: usize) -> ServerHost {
+        host(&["s"].repeat(count))
+    }
+
+    #[test]
+    fn coroutines_and_functions_in_natives_are_followed() {
+        let body = "local t = {2, 1}\ntable.sort(t, function(a, b)\nreturn a < b\nend)\n\
+            coroutine.wrap(function()\nt[3] = 1\nend)()\npcall(function()\nt[4] = 1\nend)\nreturn #t";
+        let told = debug(&engine(), &host_of_steps(40), script(body, &[b"0"]));
+        for line in [1, 2, 3, 5, 6, 8, 9, 11] {
+            assert!(told.contains(&format!("+* Stopped at {line}, ")), "{line} in {told}");
+        }
+        assert!(told.ends_with("*1\r\n+<endsession>\r\n:4\r\n"), "{told}");
+    }
+
+    #[test]
+    fn nothing_of_the_script_holds_an_abort_or_outlives_its_client() {
+        let engine = engine();
+        let endless = "while true do\npcall(function() local x end)\nend";
+        let told = debug(&engine, &host(&["s", "s", "a"]), script(endless, &[b"0"]));
+        assert!(told.contains("-ERR script aborted for user request script: "), "{told}");
+        let gone = host(&[]);
+        gone.threshold.set(Some(Duration::from_millis(5)));
+        let told = debug(&engine, &gone, script(endless, &[b"0"]));
+        let message = "-ERR timeout during Lua debugging with client closing connection script: ";
+        assert!(told.contains(message), "{told}");
+    }
+
+    #[test]
+    fn what_a_client_evaluates_cannot_hurt_the_run() {
+        let commands = [
+            "e error({})",
+            "e local function f() return f() + 1 end return f()",
+            "e string.rep('x', 1e9)",
+            "e coroutine.wrap(function() error('x') end)()",
+            "e redis.call('GET')",
+            "p nosuch 3",
+            "b 2 if error('x')",
+            "watch t[1][2][3]",
+            "c",
+            "t",
+            "c",
+        ];
+        let told = debug(
+            &engine(),
+            &host(&commands),
+            script("local t = {}\nt[1] = 5\nreturn t[1]", &[b"0"]),
+        );
+        assert!(told.contains("+<endsession>\r\n"), "{told}");
+    }
+
+    #[test]
+    fn large_and_cyclic_tables_are_shown_in_bounds() {
+        let body = "local t = {}\nfor i = 1, 1000 do t[i] = t end\nlocal s = string.rep('x', 1e6)\nreturn 1";
+        let commands = ["b 4", "c", "p t", "m 0", "p t", "p t 5", "p s", "c"];
+        let told = debug(&engine(), &host(&commands), script(body, &[b"0"]));
+        assert!(told.ends_with("*1\r\n+<endsession>\r\n:1\r\n"));
+        assert!(told.contains("+<value>   [1] = <cycle>\r\n"));
+        assert!(told.len() < 20 << 20, "{}", told.len());
+    }
+
+    #[test]
+    fn a_function_is_followed_and_its_library_stays_as_it_was() {
+        let engine = engine();
+        let code = b"#!lua name=l\nlocal n = 0\nredis.register_function('f', function()\nn = n + 1\nreturn n\nend)";
+        assert!(engine.load_library(&ServerHost::default(), code, false).is_ok());
+        let call = FunctionCall { name: b"f", arguments: &[b"0"], access: Access::ReadWrite };
+        for _ in 0..2 {
+            let told = debug(&engine, &host(&["s", "p n", "c"]), Debugged::Function(call));
+            assert!(told.contains("+* Stopped at 4, "), "{told}");
+            assert!(told.ends_with("*1\r\n+<value> 1\r\n*1\r\n+<endsession>\r\n:1\r\n"), "{told}");
+        }
+        let mut reply = Encoder::new(RespVersion::Resp2);
+        assert!(engine.call_function(&ServerHost::default(), call, &mut reply).is_ok());
+        assert_eq!(reply.out, b":1\r\n");
+    }
+}

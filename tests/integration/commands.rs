@@ -243,7 +243,7 @@ fn help_has_the_lines_of_stock_for_what_there_is() {
     for sentence in ours_text.split_inclusive(". ") {
         assert!(stock_text.contains(sentence.trim()), "stock does not say {sentence}");
     }
-    for line in ["+EXISTS", "+FLUSH", "+KILL", "+LOAD", "+HELP"] {
+    for line in ["+DEBUG", "+EXISTS", "+FLUSH", "+KILL", "+LOAD", "+HELP"] {
         assert!(ours.iter().any(|ours| ours.starts_with(line)), "{line}");
     }
 }

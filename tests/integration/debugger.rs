@@ -277,7 +277,7 @@ fn the_acl_says_who_may_debug() {
 
 #[test]
 fn a_forked_session_writes_nothing_and_the_server_goes_on() {
-    let server = Server::new().tcp().config("save", "3600 1").start();
+    let server = Server::new().config("save", "3600 1").start();
     let mut client = server.client();
     client.ok(&["SET", "kept", "1"]);
     let mut debugger = server.client();

@@ -33,13 +33,13 @@ impl Copier {
     fn copy(&mut self, stack: &mut Stack<'_>, index: c_int, depth: usize) -> Value {
         let kind = stack.kind(index);
         let is_deep = depth >= self.limits.depth;
-        if is_deep && (kind == Kind::Table || !self.limits.marks_cycles) {
-            return Value::TooDeep;
-        }
         if self.limits.values == 0 {
             return Value::LeftOut;
         }
         self.limits.values -= 1;
+        if is_deep && (kind == Kind::Table || !self.limits.marks_cycles) {
+            return Value::TooDeep;
+        }
         match kind {
             Kind::Nil | Kind::None => Value::Nil,
             Kind::Boolean => Value::Boolean(stack.truth(index)),
