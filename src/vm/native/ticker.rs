@@ -109,8 +109,9 @@ impl Ticker {
 
     #[cold]
     fn attend(&self, outer: *mut c_int) -> Outer {
-        let attention = self.beat.attention.fetch_and(!SLEEPS, Ordering::Relaxed);
+        let attention = self.beat.attention.load(Ordering::Relaxed);
         if attention & SLEEPS != 0 {
+            self.beat.attention.fetch_and(!SLEEPS, Ordering::Relaxed);
             self.thread.unpark();
         }
         if attention & SAMPLES == 0 {
@@ -167,7 +168,11 @@ impl Ticker {
 
     /// The samples that are due, once.
     pub(super) fn take_samples(&self) -> u64 {
-        self.beat.samples.swap(0, Ordering::Relaxed)
+        // Exchanging is dear, and mostly there are none.
+        match self.beat.samples.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.beat.samples.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// How long the run that is on has been going on, as far as the thread saw, which is up to a tick less
