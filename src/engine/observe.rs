@@ -68,7 +68,7 @@ impl Observer {
             Ok(micros) => match self.pace.ticks_in(micros) {
                 Some(run) => Bar { setting, run, call: run / CALLS_PER_RUN },
                 // Until the length of a tick is known, every run is looked at.
-                None => return Bar { setting: i64::MIN, run: 0, call: 0 },
+                None => Bar { setting: i64::MIN, run: 0, call: 0 },
             },
         };
         self.bar.set(bar);

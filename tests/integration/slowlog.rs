@@ -64,7 +64,11 @@ fn entries_are_those_of_stock_and_tell_what_ran() {
     assert_eq!(ours[0], Value::Integer(0));
     let times = [&ours[1], &stock[1]].map(|time| time.integer().unwrap());
     assert!(times[0].abs_diff(times[1]) <= 1, "{times:?}");
-    assert_eq!(ours[3..6], stock[3..6], "command, address and name");
+    assert_eq!((&ours[3], &ours[5]), (&stock[3], &stock[5]), "command and name");
+    // Valkey 9.1 puts the address of a socket in brackets, with a second port.
+    let address = |entry: &[Value]| entry[4].text().expect("an address");
+    let plain = address(stock).replace(['[', ']'], "").replace(":0:0", ":0");
+    assert_eq!(address(&ours), plain);
     let digest = ours[6].text().unwrap();
     assert_eq!(client.text(&format!("LUA.SCRIPT EXISTS {digest}")), "[:1]");
     let inner = ours[7].elements().unwrap();
