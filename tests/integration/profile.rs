@@ -142,7 +142,7 @@ fn runs_of_a_few_microseconds_are_seen_and_commands_in_them() {
     let mut client = server.client();
     client.ok(&["SET", "k", "v"]);
     client.ok(&["LUA.PROFILE", "START"]);
-    let stacks = sample(&mut client, 40, |client| {
+    let stacks = sample(&mut client, 400, |client| {
         for _ in 0..50 {
             client.cmd(&["LUA.EVAL", "local v = redis.call('GET', 'k') return v", "0"]);
             client.cmd(&["LUA.EVAL", "return 1", "0"]);
