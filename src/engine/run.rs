@@ -71,6 +71,7 @@ impl Engine {
     }
 
     /// Finds the script, if it is cached.
+    #[inline(always)]
     pub(super) fn find(&self, source: Source<'_>) -> Result<Option<Found>, ErrorReply> {
         match source {
             Source::Body(body) => Ok(self.find_body(body)),
@@ -85,6 +86,7 @@ impl Engine {
     /// Refuses a script whose shebang asks for more than the server can give now.
     ///
     /// Stock makes this check before it looks at the command's arguments.
+    #[inline(always)]
     pub(super) fn gate(
         &self,
         host: &ServerHost,
@@ -102,6 +104,7 @@ impl Engine {
         }
     }
 
+    #[inline(always)]
     pub(super) fn admit(
         &self,
         host: &ServerHost,
