@@ -60,7 +60,8 @@ unsafe extern "C" fn report(ctx: *mut RedisModuleInfoCtx, _for_crash_report: c_i
         report.count(c"slowlog_len", stats.slow_runs);
     }
     if report.section(c"limits") {
-        for spec in CONFIGS.iter().filter(|spec| spec.unit != Unit::Switch) {
+        let is_limit = |unit: Unit| !matches!(unit, Unit::Switch | Unit::Choice(_));
+        for spec in CONFIGS.iter().filter(|spec| is_limit(spec.unit)) {
             let (Value::Own(value) | Value::Server { known: value, .. }) = spec.value;
             let name = spec.name.to_string_lossy().replace('-', "_");
             let name = CString::new(name).unwrap_or_default();
