@@ -113,6 +113,8 @@ pub fn dump_payload(texts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn engine() -> Engine {
-    config::MEMORY_LIMIT.value.store(MEMORY, Ordering::Relaxed);
+    if let config::Value::Own(value) = config::MEMORY_LIMIT.value {
+        value.store(MEMORY, Ordering::Relaxed);
+    }
     Engine::new(Dialect::redis(7, 0, 15)).expect("the system has threads")
 }
